@@ -18,6 +18,7 @@ pub mod codec;
 pub mod frame;
 pub mod item;
 pub mod key;
+mod reach;
 pub mod replica;
 pub mod scope;
 pub mod server;

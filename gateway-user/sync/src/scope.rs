@@ -7,7 +7,6 @@ use std::sync::Arc;
 use gateway_ir::{Action, Bind, ClusterKey, Endpoints, HttpRoute, Ir, ObjectName, Placement, WeightedTarget};
 
 use crate::item::Desired;
-use crate::table::reach::Reach;
 
 /// The Gateways that a node is told nothing of. Cheap to clone; the default hides none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +25,9 @@ impl Scope {
         self.hidden.is_empty()
     }
 
-    pub(crate) fn sees(&self, reach: &Reach) -> bool {
-        self.is_whole() || reach.gateways().is_none_or(|all| all.iter().any(|one| !self.hidden.contains(one)))
+    /// True if an item is seen that these Gateways need; `None` stands for every node.
+    pub(crate) fn sees(&self, gateways: Option<&[ObjectName]>) -> bool {
+        self.is_whole() || gateways.is_none_or(|all| all.iter().any(|one| !self.hidden.contains(one)))
     }
 }
 
@@ -41,7 +41,7 @@ impl Desired {
             return whole;
         }
         let is_seen = |gateway: &ObjectName| !scope.hidden.contains(gateway);
-        let binds: Vec<_> = self.ir.binds.iter().filter_map(|bind| seen_bind(bind, &is_seen)).collect();
+        let binds: Vec<_> = self.ir.binds.iter().filter_map(|bind| seen_bind(bind, is_seen)).collect();
         let listeners = binds.iter().flat_map(|bind| &bind.listeners);
         let seen: HashSet<_> = listeners.flat_map(|one| &one.routes).map(|one| &one.route).collect();
         let routes = self.ir.http_routes.iter().filter(|(id, _)| seen.contains(id));

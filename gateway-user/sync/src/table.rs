@@ -1,7 +1,7 @@
 //! The controller's table: every item, and the version in which it was changed last.
 
 pub(crate) mod changes;
-pub(crate) mod reach;
+mod reaches;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::codec;
 use crate::frame::{Clear, Commit, Delete, Down, DownFrame};
 use crate::item::{Desired, Item};
 use crate::key::{Key, Kind};
+use crate::reach::{Reach, Reached};
 use crate::scope::Scope;
 
 use changes::Changes;
-use reach::{Reach, Reached};
 
 /// Keys of items that are gone are kept up to so many, and as many as there are items: a node that is behind longer than
 /// they reach is told by buckets.

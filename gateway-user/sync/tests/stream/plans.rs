@@ -153,7 +153,7 @@ impl Plan {
             (ClusterKey::new(name(cluster), 80), endpoints)
         });
         let owner = |number: &u8| Owner { gateway: gateway(0), node: node(*number) };
-        let listeners = self.ports.iter().flat_map(|(_, all)| all).map(|(number, _)| gateway(*number));
+        let listeners = self.ports.values().flatten().map(|(number, _)| gateway(*number));
         Desired {
             ir: Arc::new(Ir { binds, http_routes: routes }),
             endpoints: Arc::new(Endpoints { clusters: clusters.collect() }),

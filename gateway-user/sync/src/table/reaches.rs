@@ -1,4 +1,4 @@
-//! Reaches: the Gateways by which a node comes to need an item. Kept only while some Gateway is not served on every node.
+//! The reaches of a table's items, and their changes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -8,69 +8,8 @@ use gateway_ir::{ClusterKey, Ir, ObjectName, RouteId};
 
 use super::Table;
 use crate::key::Key;
+use crate::reach::{Reach, Reached};
 use crate::scope::{Scope, clusters_of};
-
-/// The Gateways of an item, in order; an item without a reach is for every node. Items of the same Gateways share one list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Reach(Option<Arc<Vec<ObjectName>>>);
-
-impl Reach {
-    /// Of an item that no Gateway needs.
-    pub(super) fn nobody() -> Self {
-        Self(Some(Arc::default()))
-    }
-
-    /// The Gateways; `None` stands for every node.
-    pub(crate) fn gateways(&self) -> Option<&[ObjectName]> {
-        self.0.as_deref().map(Vec::as_slice)
-    }
-
-    /// The Gateways of both.
-    fn or(&self, other: &Self) -> Self {
-        let (Some(own), Some(others)) = (&self.0, &other.0) else { return Self::default() };
-        if others.iter().all(|one| own.contains(one)) {
-            return self.clone();
-        }
-        let mut all: Vec<_> = own.iter().chain(others.iter()).cloned().collect();
-        all.sort();
-        all.dedup();
-        Self(Some(Arc::new(all)))
-    }
-}
-
-/// Reaches of one item: now, and of all its versions before.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reached {
-    now: Reach,
-    before: Reach,
-}
-
-impl Reached {
-    /// Of an item that is new while reaches are kept.
-    pub(super) fn new() -> Self {
-        Self { now: Reach::nobody(), before: Reach::nobody() }
-    }
-
-    /// True if a node of this scope needs the item.
-    pub(super) fn is_for(&self, scope: &Scope) -> bool {
-        scope.sees(&self.now)
-    }
-
-    /// True if a node of this scope may have a version of the item.
-    pub(super) fn may_be_with(&self, scope: &Scope) -> bool {
-        scope.sees(&self.now) || scope.sees(&self.before)
-    }
-
-    /// Gives whether it differs.
-    fn set(&mut self, now: &Reach) -> bool {
-        if self.now == *now {
-            return false;
-        }
-        self.before = self.before.or(&self.now);
-        self.now = now.clone();
-        true
-    }
-}
 
 impl Table {
     /// Brings the reach of every item up to date after the representation `before` has become the present one, in which
@@ -123,7 +62,7 @@ impl Table {
     pub(super) fn count_for(&self, scope: &Scope) -> usize {
         match &self.reaches {
             Some(counts) if !scope.is_whole() => {
-                counts.iter().filter(|(reach, _)| scope.sees(reach)).map(|(_, count)| count).sum()
+                counts.iter().filter(|(reach, _)| scope.sees(reach.gateways())).map(|(_, count)| count).sum()
             }
             _ => self.len(),
         }
@@ -132,24 +71,27 @@ impl Table {
     /// Counts an item of this reach that comes, or goes.
     pub(super) fn count_reach(&mut self, reached: &Reached, comes: bool) {
         let Some(counts) = &mut self.reaches else { return };
-        let count = counts.entry(reached.now.clone()).or_default();
+        let count = counts.entry(reached.now().clone()).or_default();
         *count = if comes { *count + 1 } else { count.saturating_sub(1) };
         if *count == 0 {
-            counts.remove(&reached.now);
+            counts.remove(reached.now());
         }
     }
 
     fn reach_of_route(&self, id: &RouteId) -> Reach {
-        self.slots.get(&Key::route(id)).map_or_else(Reach::nobody, |slot| slot.reached.now.clone())
+        self.slots.get(&Key::route(id)).map_or_else(Reach::nobody, |slot| slot.reached.now().clone())
     }
 
     /// Gives whether it differs.
     fn set_reach(&mut self, key: &Key, now: &Reach, next: u64) -> bool {
         let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.item.is_some()) else { return false };
-        let before = slot.reached.clone();
-        if !slot.reached.set(now) {
+        if slot.reached.now() == now {
             return false;
         }
+        let before = slot.reached.clone();
+        // The list of others that have the same.
+        let known = self.reaches.as_ref().and_then(|counts| counts.get_key_value(now));
+        slot.reached.set(known.map_or(now, |(same, _)| same));
         let (after, version) = (slot.reached.clone(), slot.version);
         // A first reach is no change: before it no node had less.
         if self.placed_since != next && version != next {
@@ -241,7 +183,7 @@ impl<'a> Touched<'a> {
             Some(same) => same.clone(),
             None => {
                 let names = numbers.iter().filter_map(|one| gateways.get(*one as usize));
-                let new = Reach(Some(Arc::new(names.map(|name| (*name).clone()).collect())));
+                let new = Reach::of(names.map(|name| (*name).clone()).collect());
                 known.insert(numbers, new.clone());
                 new
             }
