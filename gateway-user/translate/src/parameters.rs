@@ -3,13 +3,17 @@
 //! A selector that nobody can read selects nothing: who served a Gateway everywhere instead would give its certificates to
 //! nodes that were ruled out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gateway_api_types::{Gateway, GatewayClass, GatewayConfig, Kind, OWN_GROUP, ObjectKey, ResourceSet};
-use gateway_ir::NodeSelector;
+use gateway_ir::{Labels, NodeSelector};
 
 use crate::diagnostics::ConfigError;
 use crate::reason;
 use crate::selector;
 use crate::suggest::{self, CANDIDATES_MAX, SearchBudget};
+
+static NO_LABELS: Labels = BTreeMap::new();
 
 /// The nodes of a class; every node if it has no parameters.
 ///
@@ -23,7 +27,7 @@ pub(crate) fn of_class(resources: &ResourceSet, class: &GatewayClass) -> Result<
         let message = format!("a {} lives in a namespace; name it", Kind::GatewayConfig);
         return Err(invalid(&format!("{field}.namespace"), message));
     };
-    nodes(resources, field, ObjectKey::new(namespace, &parameters.name))
+    selected(resources, field, ObjectKey::new(namespace, &parameters.name))
 }
 
 /// The nodes of a Gateway by its own parameters; every node if it has none.
@@ -38,7 +42,31 @@ pub(crate) fn of_gateway(resources: &ResourceSet, gateway: &Gateway) -> Result<N
     let field = "infrastructure.parametersRef";
     check_kind(field, &parameters.group, &parameters.kind)?;
     let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
-    nodes(resources, field, ObjectKey::new(namespace, &parameters.name))
+    selected(resources, field, ObjectKey::new(namespace, &parameters.name))
+}
+
+/// Names of the nodes that a Gateway may have addresses on; `None` if they are all, also if its parameters are not valid:
+/// what is not served keeps its addresses.
+pub(crate) fn allowed(resources: &ResourceSet, gateway: &Gateway) -> Option<BTreeSet<String>> {
+    let class = resources
+        .gateway_classes
+        .values()
+        .find(|one| one.metadata.name.as_deref() == Some(&*gateway.spec.gateway_class_name))?;
+    let own = of_gateway(resources, gateway).ok()?;
+    let selector: NodeSelector = of_class(resources, class).ok()?.and(&own);
+    if selector.is_any() {
+        return None;
+    }
+    let selected = nodes(resources).filter(|(_, labels)| selector.selects(labels));
+    Some(selected.map(|(name, _)| name.to_owned()).collect())
+}
+
+/// Labels of every node, by name.
+pub(crate) fn nodes(resources: &ResourceSet) -> impl Iterator<Item = (&str, &Labels)> {
+    resources
+        .nodes
+        .iter()
+        .map(|(key, node)| (key.name.as_str(), node.metadata.labels.as_ref().unwrap_or(&NO_LABELS)))
 }
 
 fn check_kind(field: &str, group: &str, kind: &str) -> Result<(), ConfigError> {
@@ -56,7 +84,7 @@ fn check_kind(field: &str, group: &str, kind: &str) -> Result<(), ConfigError> {
     }
 }
 
-fn nodes(resources: &ResourceSet, field: &str, key: ObjectKey) -> Result<NodeSelector, ConfigError> {
+fn selected(resources: &ResourceSet, field: &str, key: ObjectKey) -> Result<NodeSelector, ConfigError> {
     let kind = Kind::GatewayConfig;
     let Some(config) = resources.gateway_configs.get(&key) else {
         let hint =

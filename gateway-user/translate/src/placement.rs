@@ -1,22 +1,20 @@
 //! The nodes on which each Gateway is served.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use gateway_api_types::{Gateway, ResourceSet};
-use gateway_ir::{Labels, NodeSelector, ObjectName, Placement};
+use gateway_api_types::ResourceSet;
+use gateway_ir::{ObjectName, Placement};
 
 use crate::Severity;
 use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
 use crate::{parameters, view};
 
-static NO_LABELS: Labels = BTreeMap::new();
-
 /// Placement of the Gateways that are served at all.
 pub(crate) fn of(resources: &ResourceSet, gateways: &[GatewayState<'_>]) -> Placement {
     let placed = gateways.iter().filter(|one| one.refused.is_none() && !one.nodes.is_any());
     let placed: BTreeMap<_, _> = placed.map(|one| (one.name.clone(), one.nodes.clone())).collect();
-    Placement::new(placed, nodes(resources))
+    Placement::new(placed, parameters::nodes(resources))
 }
 
 /// Says which Gateways no node serves.
@@ -42,27 +40,4 @@ pub(crate) fn no_node(placement: &Placement, gateway: &ObjectName, those: &str) 
         "served nowhere: {those} the labels that its GatewayConfig asks for ({wanted}); label a node, or edit \
          spec.nodes there"
     )
-}
-
-/// Names of the nodes that a Gateway may have addresses on; `None` if they are all, also if its parameters are not valid:
-/// what is not served keeps its addresses.
-pub(crate) fn allowed(resources: &ResourceSet, gateway: &Gateway) -> Option<BTreeSet<String>> {
-    let class = resources
-        .gateway_classes
-        .values()
-        .find(|one| one.metadata.name.as_deref() == Some(&*gateway.spec.gateway_class_name))?;
-    let own = parameters::of_gateway(resources, gateway).ok()?;
-    let selector: NodeSelector = parameters::of_class(resources, class).ok()?.and(&own);
-    if selector.is_any() {
-        return None;
-    }
-    let selected = nodes(resources).filter(|(_, labels)| selector.selects(labels));
-    Some(selected.map(|(name, _)| name.to_owned()).collect())
-}
-
-fn nodes(resources: &ResourceSet) -> impl Iterator<Item = (&str, &Labels)> {
-    resources
-        .nodes
-        .iter()
-        .map(|(key, node)| (key.name.as_str(), node.metadata.labels.as_ref().unwrap_or(&NO_LABELS)))
 }
