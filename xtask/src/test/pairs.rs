@@ -23,7 +23,7 @@ pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair; the longest first, so that none is left
 /// over at the end.
-pub(super) const EVERY_PAIR: [&str; 13] = [
+pub(super) const EVERY_PAIR: [&str; 14] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -35,6 +35,7 @@ pub(super) const EVERY_PAIR: [&str; 13] = [
     "records",
     "protocols",
     "roles",
+    "placement",
     "ports",
     "deaths",
 ];
