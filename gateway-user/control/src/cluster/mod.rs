@@ -39,7 +39,7 @@ use self::reports::ReportCache;
 use self::statuses::Statuses;
 use self::writer::Writer;
 use crate::stream::Nodes;
-use crate::trust::{Keeper, Showing};
+use crate::trust::{CertificateStore, Showing};
 use crate::view::View;
 
 pub use dangling::REPORT_DELAY;
@@ -140,16 +140,13 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
     let (herald, showing) = membership.stream.map_or((None, None), |duty| (Some(duty.herald), duty.showing));
     let candidate = candidate.heralded(herald);
-    let keeper = showing.map(|showing| Keeper::new(client.clone(), &namespace, leadership.clone(), showing));
+    let certificate_store =
+        showing.map(|showing| CertificateStore::new(client.clone(), &namespace, leadership.clone(), showing));
     let (heard_by, by_objects) = watch::channel(ReportCache::default());
-    let reports = match &membership.nodes {
-        Some((nodes, ReportsBy::Streams)) => nodes.reports(),
-        _ => by_objects,
-    };
-    let streams = match &membership.nodes {
-        Some((nodes, ReportsBy::Streams)) => Some((Arc::clone(nodes), nodes.placement())),
-        _ => None,
-    };
+    let streams = membership.nodes.as_ref().filter(|_| by_streams).map(|(nodes, _)| Arc::clone(nodes));
+    let reports = streams.as_ref().map_or(by_objects, |nodes| nodes.reports());
+    let streams =
+        streams.map(|nodes| (nodes.placement(), nodes)).map(|(placement, nodes)| (nodes, placement));
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally));
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
@@ -172,7 +169,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         }
     };
     let giving = give(assignment_writer, stop.clone());
-    let keeping = keep(keeper, stop.clone());
+    let keeping = keep(certificate_store, stop.clone());
     let statuses = Statuses {
         node: own_node,
         own,
@@ -202,9 +199,9 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
 }
 
 /// Keeps certificates, if they are kept here.
-async fn keep(keeper: Option<Keeper>, stop: watch::Receiver<bool>) {
-    if let Some(keeper) = keeper {
-        keeper.run(stop).await;
+async fn keep(certificate_store: Option<CertificateStore>, stop: watch::Receiver<bool>) {
+    if let Some(certificate_store) = certificate_store {
+        certificate_store.run(stop).await;
     }
 }
 

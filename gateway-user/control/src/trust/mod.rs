@@ -1,14 +1,14 @@
 //! Trust between controllers and nodes over a network: who a controller is, by a certificate of an authority of its own,
 //! and who a node is, by a token that the API server judges.
 //!
-//! [`rotation`] decides (pure), [`keeper`] keeps that in the cluster, [`files`] takes certificates from elsewhere, and
+//! [`rotation`] decides (pure), [`store`] keeps that in the cluster, [`files`] takes certificates from elsewhere, and
 //! [`review`] asks who shows a token.
 
 mod authority;
 mod files;
-mod keeper;
 mod review;
 mod rotation;
+mod store;
 
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -16,8 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub use files::follow as follow_files;
-pub use keeper::{CONFIG_MAP, Keeper, SECRET};
 pub use review::{AUDIENCE, Judged, Reviewer};
+pub use store::{CONFIG_MAP, CertificateStore, SECRET};
 
 /// The certificate that controllers show, ready for handshakes. Cheap to clone.
 #[derive(Clone)]

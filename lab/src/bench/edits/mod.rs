@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use gateway_testkit::apiserver::ApiServer;
 use gateway_testkit::http::Client;
 use gateway_testkit::netns::{self, Inside};

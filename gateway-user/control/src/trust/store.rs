@@ -32,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Keeps certificates.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct CertificateStore {
     secrets: Api<Secret>,
     maps: Api<ConfigMap>,
     leadership: Leadership,
@@ -41,7 +41,7 @@ pub struct Keeper {
     known: Option<Certificates>,
 }
 
-impl Keeper {
+impl CertificateStore {
     /// In `namespace`. What controllers show goes to `showing`.
     pub fn new(client: Client, namespace: &str, leadership: Leadership, showing: Showing) -> Self {
         Self {
