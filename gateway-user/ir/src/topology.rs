@@ -72,7 +72,7 @@ pub struct AttachedRoute {
     /// Key into [`Ir::http_routes`].
     pub route: RouteId,
     /// The hosts on which it is served here; never empty.
-    pub hostnames: Vec<MatchHostname>,
+    pub hostnames: Arc<[MatchHostname]>,
 }
 
 /// One host pattern of an attached route.

@@ -83,7 +83,7 @@ pub(crate) struct ListenerTable {
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) route: Arc<CompiledRoute>,
-    pub(crate) hostnames: Vec<MatchHostname>,
+    pub(crate) hostnames: Arc<[MatchHostname]>,
 }
 
 /// The rules of one host pattern.

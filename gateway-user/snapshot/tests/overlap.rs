@@ -32,7 +32,7 @@ fn hosts<'a>(ir: &'a Ir, listener: &'a Listener) -> BTreeMap<Host<'a>, OnHost<'a
         let route = &*ir.http_routes[&attached.route];
         // Of several originals with one effective hostname the most specific counts.
         let mut best: BTreeMap<Host<'_>, Host<'_>> = BTreeMap::new();
-        for name in &attached.hostnames {
+        for name in attached.hostnames.iter() {
             let original = best.entry(name.effective.as_ref()).or_insert(name.original.as_ref());
             *original = (*original).min_by_rank(name.original.as_ref());
         }

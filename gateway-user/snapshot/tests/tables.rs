@@ -97,12 +97,12 @@ fn clusters_are_numbered_in_order_and_once() {
         ..rule(vec![prefix(&format!("/{}", names[0]))])
     };
     let snapshot = with_rules(vec![forward(&["b", "a"]), forward(&["c", "b"])]);
-    let names: Vec<_> = snapshot.clusters().iter().map(|key| key.service.name.as_str()).collect();
+    let names: Vec<_> = snapshot.clusters().iter().map(|key| &*key.service.name).collect();
     assert_eq!(names, ["a", "b", "c"]);
     let rule = find(&snapshot, &Request::get("h", "/c")).unwrap();
     let Action::Forward(picker) = &rule.action else { panic!("{rule:?}") };
     let targets = picker.targets().map(|(_, target)| match &target.destination {
-        Destination::Cluster(id) => snapshot.cluster(*id).unwrap().service.name.clone(),
+        Destination::Cluster(id) => snapshot.cluster(*id).unwrap().service.name.to_string(),
         Destination::Fail(failure) => panic!("{failure:?}"),
     });
     assert_eq!(targets.collect::<Vec<_>>(), ["c", "b"]);

@@ -132,5 +132,5 @@ pub struct Attached {
     /// The listener.
     pub listener: ListenerId,
     /// Hosts on which it is served there.
-    pub hostnames: Vec<MatchHostname>,
+    pub hostnames: Arc<[MatchHostname]>,
 }

@@ -1,6 +1,7 @@
 //! A node's copy of its controller's table, and what is to be served by it.
 
 mod assemble;
+mod names;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,9 @@ use crate::item::{DecodeError, Desired, Value, decode};
 use crate::key::Key;
 use crate::table::Position;
 
+use self::assemble::Touched;
+use self::names::Names;
+
 /// Closed items that are named in an acknowledgement; the others are counted.
 const CLOSED_NAMED: usize = 100;
 
@@ -23,6 +27,7 @@ pub struct Replica {
     epoch: u64,
     version: u64,
     items: BTreeMap<Key, Entry>,
+    names: Names,
     staged: Vec<Change>,
     /// The controller whose frames are staged.
     from: u64,
@@ -128,32 +133,44 @@ impl Replica {
         (all().take(CLOSED_NAMED).cloned().collect(), all().count() as u64)
     }
 
-    fn put(&self, put: &Put, raw: &[u8]) -> Result<Change, ReplicaError> {
+    fn put(&mut self, put: &Put, raw: &[u8]) -> Result<Change, ReplicaError> {
         let (key, digest) = (Key::new(put.kind, &put.name), bucket::digest(raw));
         // A bucket is sent whole for one item that differs.
         if let Some(same) = self.items.get(&key).filter(|known| known.digest == digest) {
             return Ok(Change::Put(key, same.clone()));
         }
-        let decoded = decode(put, &self.known)?;
+        let mut decoded = decode(put, &self.known)?;
+        decoded.value.iter_mut().for_each(|value| self.names.share(value));
         Ok(Change::Put(key, Entry { digest, value: decoded.value, closed: decoded.closed }))
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<u64, ReplicaError> {
+        let mut touched = if self.items.is_empty() { Touched::ALL } else { Touched::default() };
         // With its room: a first connection brings more than any change after it.
         for change in std::mem::take(&mut self.staged) {
             match change {
-                Change::Clear(bucket) => self.items.retain(|key, _| bucket::of(key) != bucket),
-                Change::Put(key, entry) => drop(self.items.insert(key, entry)),
-                Change::Delete(key) => drop(self.items.remove(&key)),
+                Change::Clear(bucket) => {
+                    touched = Touched::ALL;
+                    self.items.retain(|key, _| bucket::of(key) != bucket);
+                }
+                Change::Put(key, entry) => {
+                    touched.note(key.kind);
+                    self.items.insert(key, entry);
+                }
+                Change::Delete(key) => {
+                    touched.note(key.kind);
+                    self.items.remove(&key);
+                }
             }
         }
         let (own, theirs) = (self.items.len() as u64, commit.items);
         if own != theirs {
             return Err(ReplicaError::Differs { theirs, own });
         }
+        self.names.forget_unused();
         (self.epoch, self.version) = (self.from, commit.version);
         let values = self.items.values().filter_map(|entry| entry.value.as_ref());
-        self.desired = assemble::desired(values, &self.desired);
+        self.desired = assemble::desired(values, &self.desired, touched);
         Ok(commit.version)
     }
 }

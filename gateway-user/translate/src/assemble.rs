@@ -1,6 +1,5 @@
 //! The translation put together: the IR of what is served, and the endpoints behind it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -47,7 +46,7 @@ pub(crate) fn ir<'r>(
 ) -> Ir {
     let mut attached = BTreeMap::new();
     // Collected in order, which makes a map in one go.
-    let mut http_routes = Vec::new();
+    let mut http_routes = Vec::with_capacity(routes.size_hint().1.unwrap_or(0));
     for route in routes {
         let mut served = false;
         let verdict = hosts.verdict(&route.ir.id);
@@ -59,7 +58,7 @@ pub(crate) fn ir<'r>(
             let Some(place) = place(gateways, attachment).filter(|place| is_served(gateways, *place)) else {
                 continue;
             };
-            add(attached.entry(place).or_default(), route, &hostnames);
+            add(attached.entry(place).or_default(), route, hostnames);
             served = true;
         }
         if served {
@@ -71,10 +70,10 @@ pub(crate) fn ir<'r>(
 }
 
 /// The hosts of an attachment that are the route's to serve.
-fn kept<'r>(attachment: &'r Attachment, verdict: Option<&RouteVerdict>) -> Cow<'r, [MatchHostname]> {
+fn kept(attachment: &Attachment, verdict: Option<&RouteVerdict>) -> Arc<[MatchHostname]> {
     let keeps = |name: &&MatchHostname| verdict.is_none_or(|one| one.keeps(name.effective.as_ref()));
     match attachment.hostnames.iter().all(|name| keeps(&name)) {
-        true => Cow::Borrowed(&attachment.hostnames),
+        true => Arc::clone(&attachment.hostnames),
         false => attachment.hostnames.iter().filter(keeps).cloned().collect(),
     }
 }
@@ -91,15 +90,14 @@ fn is_served(gateways: &[GatewayState<'_>], (gateway, listener): (usize, usize))
 
 /// Two parentRefs may name one listener; the route is on it once. Routes come one after the other, so only
 /// the last entry can be of the same route.
-fn add(on_listener: &mut Vec<AttachedRoute>, route: &OwnRoute, hostnames: &[MatchHostname]) {
+fn add(on_listener: &mut Vec<AttachedRoute>, route: &OwnRoute, hostnames: Arc<[MatchHostname]>) {
     match on_listener.last_mut().filter(|attached| attached.route == route.ir.id) {
         Some(attached) => {
-            let new = hostnames.iter().filter(|name| !attached.hostnames.contains(name)).cloned();
-            let new: Vec<_> = new.collect();
-            attached.hostnames.extend(new);
+            let new = hostnames.iter().filter(|name| !attached.hostnames.contains(name));
+            attached.hostnames = attached.hostnames.iter().chain(new).cloned().collect();
         }
         None => {
-            on_listener.push(AttachedRoute { route: route.ir.id.clone(), hostnames: hostnames.to_vec() });
+            on_listener.push(AttachedRoute { route: route.ir.id.clone(), hostnames });
         }
     }
 }

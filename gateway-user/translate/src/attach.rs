@@ -1,5 +1,7 @@
 //! The listeners that a route attaches to: parentRef by parentRef, narrowed in the specification's order.
 
+use std::sync::Arc;
+
 use gateway_api_types::ParentReference;
 use gateway_ir::{Hostname, MatchHostname, ObjectName, RouteId};
 
@@ -40,7 +42,7 @@ pub(crate) struct Attachment {
     /// Index of the listener in it.
     pub(crate) listener: usize,
     /// The hosts it is served on there; never empty.
-    pub(crate) hostnames: Box<[MatchHostname]>,
+    pub(crate) hostnames: Arc<[MatchHostname]>,
 }
 
 /// Judges every parentRef that is ours. Of parents that are another controller's, or do not exist, no status
@@ -118,7 +120,7 @@ fn attach(
     let attachments: Vec<_> = allowed
         .iter()
         .filter_map(|(index, listener)| {
-            let hostnames = effective(listener.hostname.as_ref(), hostnames).into_boxed_slice();
+            let hostnames = effective(listener.hostname.as_ref(), hostnames).into();
             let gateway = gateway.name.clone();
             let attachment = Attachment { parent: 0, gateway, listener: *index, hostnames };
             (!attachment.hostnames.is_empty()).then_some(attachment)

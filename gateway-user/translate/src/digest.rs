@@ -57,7 +57,7 @@ mod tests {
         let gateway = ObjectName::new("edge", "gw");
         let route = |n: usize| AttachedRoute {
             route: RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("edge", n.to_string()) },
-            hostnames: Vec::new(),
+            hostnames: Arc::default(),
         };
         let listener = Listener {
             id: ListenerId { gateway, listener: "web".to_owned() },

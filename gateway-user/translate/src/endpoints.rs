@@ -28,7 +28,7 @@ pub(crate) struct ClusterState {
 /// (`discovery.k8s.io/v1`). With no ready endpoint at all, those that terminate but still serve are used, as
 /// kube-proxy does: better a closing endpoint than none.
 pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> ClusterState {
-    let (namespace, name) = (cluster.service.namespace.as_str(), cluster.service.name.as_str());
+    let (namespace, name) = (&*cluster.service.namespace, &*cluster.service.name);
     let slices = reader.slices(namespace, name);
     let port_name = port_name(reader, cluster);
     let policy = reader.endpoint_policy();

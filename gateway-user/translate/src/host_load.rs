@@ -75,7 +75,7 @@ impl OverBudget {
         let mut hosts: BTreeMap<Option<&Hostname>, Vec<&Arc<HttpRoute>>> = BTreeMap::new();
         for one in listener.routes.iter().filter(|one| total(&one.route) > 0) {
             let Some(route) = ir.http_routes.get(&one.route) else { continue };
-            for hostname in &one.hostnames {
+            for hostname in one.hostnames.iter() {
                 hosts.entry(hostname.effective.as_ref()).or_default().push(route);
             }
         }

@@ -126,7 +126,7 @@ impl<'a> ListenerState<'a> {
         let own = &self.id.gateway.namespace;
         match &self.namespaces {
             AllowedNamespaces::All => Ok(()),
-            AllowedNamespaces::Same if namespace == own => Ok(()),
+            AllowedNamespaces::Same if *namespace == **own => Ok(()),
             AllowedNamespaces::Same => Err(format!(
                 "listener {name:?} allows routes from its own namespace {own:?} only, not from {namespace:?}"
             )),

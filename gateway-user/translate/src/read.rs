@@ -107,7 +107,7 @@ impl<'v, 'a> Reader<'v, 'a> {
     pub(crate) fn own_gateway_names(&self) -> Vec<(&'v str, &'v str)> {
         self.note(Read::GatewayNames);
         let gateways = self.gateways.iter().take(CANDIDATES_MAX);
-        gateways.map(|gateway| (gateway.name.namespace.as_str(), gateway.name.name.as_str())).collect()
+        gateways.map(|gateway| (&*gateway.name.namespace, &*gateway.name.name)).collect()
     }
 
     /// The labels of a Namespace object; `None` if there is no such object.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use gateway_api_types::{ObjectKey, ResourceSet};
+use gateway_api_types::ResourceSet;
 use gateway_ir::{Ir, Placement};
 use gateway_regex::Library;
 
@@ -15,9 +15,9 @@ use crate::gateway::GatewayState;
 use crate::host_load::OverBudget;
 use crate::hosts::{Claims, Hosts};
 use crate::memo::{Clusters, Routes};
-use crate::price::{self, Prices, names_any};
+use crate::price::{self, Prices};
 use crate::read::Reader;
-use crate::route::{self, OwnRoute};
+use crate::route::OwnRoute;
 use crate::status::StatusSet;
 use crate::view::View;
 use crate::{
@@ -133,13 +133,8 @@ impl PreviousState {
         let changes = self.known.update(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
         let controller = &options.controller_name;
-        let key = |gateway: &GatewayState<'_>| ObjectKey::new(&*gateway.name.namespace, &*gateway.name.name);
-        let ours = gateways.iter().map(key).collect();
-        self.prices.update(
-            route::all(resources).filter(|(_, route)| names_any(route.get(), &ours)),
-            library,
-            &options.regex,
-        );
+        let ours = gateways.iter().map(|one| (&*one.name.namespace, &*one.name.name)).collect();
+        self.prices.update(price::priced(resources, &ours), library, &options.regex);
         let mut edited = self.routes.update(&changes, resources, controller, &self.prices, reader);
         let refused = price::scan_refusals(self.routes.own(), &options.regex);
         let refused_rules = refused.values().map(BTreeMap::len).sum();

@@ -11,17 +11,17 @@ use proptest::prelude::*;
 /// The part of the result that serves one tenant: its routes, where they are attached, and its endpoints.
 fn served(ir: &Ir, endpoints: &Endpoints, tenant: &str) -> String {
     let routes: Vec<_> =
-        ir.http_routes.values().filter(|route| route.id.object.namespace == tenant).collect();
+        ir.http_routes.values().filter(|route| *route.id.object.namespace == *tenant).collect();
     let places: Vec<_> = ir
         .binds
         .iter()
         .flat_map(|bind| bind.listeners.iter().map(move |listener| (bind.address, bind.port, listener)))
         .flat_map(|(address, port, listener)| {
-            let own = listener.routes.iter().filter(|route| route.route.object.namespace == tenant);
+            let own = listener.routes.iter().filter(|route| *route.route.object.namespace == *tenant);
             own.map(move |route| (address, port, &listener.id, route))
         })
         .collect();
-    let own = endpoints.clusters.iter().filter(|(cluster, _)| cluster.service.namespace == tenant);
+    let own = endpoints.clusters.iter().filter(|(cluster, _)| *cluster.service.namespace == *tenant);
     // Only clusters that the tenant's own routes use: a Service may be used by others as well.
     let used = format!("{routes:?}");
     let own: Vec<_> = own.filter(|(cluster, _)| used.contains(&format!("{cluster:?}"))).collect();

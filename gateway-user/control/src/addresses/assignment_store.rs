@@ -45,14 +45,14 @@ pub fn write(assignments: &Assignments) -> String {
     let given = assignments.given.iter().flat_map(|(gateway, all)| {
         all.iter().map(|one| AssignmentEntry {
             address: one.address,
-            namespace: gateway.namespace.clone(),
-            gateway: gateway.name.clone(),
+            namespace: gateway.namespace.to_string(),
+            gateway: gateway.name.to_string(),
             node: one.node.clone(),
         })
     });
     let problems = assignments.problems.iter().map(|(gateway, message)| AllocationProblem {
-        namespace: gateway.namespace.clone(),
-        gateway: gateway.name.clone(),
+        namespace: gateway.namespace.to_string(),
+        gateway: gateway.name.to_string(),
         message: message.clone(),
     });
     let document = Document { version: VERSION, given: given.collect(), problems: problems.collect() };

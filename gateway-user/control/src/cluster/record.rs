@@ -103,8 +103,8 @@ impl Serialize for NodeRecord {
 impl From<&NodeReport> for RecordStatus {
     fn from(report: &NodeReport) -> Self {
         let gateway = |(name, digest): (&ObjectName, &GatewayDigest)| GatewayRecord {
-            namespace: name.namespace.clone(),
-            name: name.name.clone(),
+            namespace: name.namespace.to_string(),
+            name: name.name.to_string(),
             digest: digest.clone(),
         };
         let refused = |refused: &RejectedBind| RefusedRecord {

@@ -137,8 +137,9 @@ impl Statuses {
     fn advise(&mut self, view: &View, now: Instant) -> Option<Instant> {
         let mut missing = view.translated.missing_gateways.clone();
         // Objects in namespaces that are not watched are unknown here.
-        missing
-            .retain(|_, one| self.namespaces.is_empty() || self.namespaces.contains(&one.wanted.namespace));
+        missing.retain(|_, one| {
+            self.namespaces.is_empty() || self.namespaces.iter().any(|name| **name == *one.wanted.namespace)
+        });
         let (due, next) = self.dangling.due(&missing, self.tell_after, now);
         for (route, one) in due {
             let key = ObjectKey::new(&*route.object.namespace, &*route.object.name);

@@ -128,7 +128,7 @@ impl Config {
         let route = HttpRoute { id: id.clone(), created: None, rules: self.rules.clone() };
         let attached = AttachedRoute {
             route: id.clone(),
-            hostnames: vec![MatchHostname { effective: hostname.clone(), original: hostname }],
+            hostnames: [MatchHostname { effective: hostname.clone(), original: hostname }].into(),
         };
         let listener = |name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
             tls,

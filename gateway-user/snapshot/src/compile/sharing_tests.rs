@@ -38,7 +38,7 @@ fn ir(routes: &[(&str, &str, Vec<HttpRule>)]) -> Ir {
         let route = HttpRoute { id: id.clone(), created: None, rules: rules.clone() };
         ir.http_routes.insert(id.clone(), Arc::new(route));
         let hostname = Hostname::parse(host).ok();
-        let hostnames = vec![MatchHostname { effective: hostname.clone(), original: hostname }];
+        let hostnames = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
         attached.push(AttachedRoute { route: id, hostnames });
     }
     attached.sort_by(|a, b| a.route.cmp(&b.route));
@@ -121,7 +121,7 @@ fn routes_that_come_and_go_touch_their_own_hosts() {
     let more = compile_with(&ir(&routes), Generation(2), Some(&old));
     assert!(Arc::ptr_eq(host(&old, "b.example"), host(&more, "b.example")));
     assert_eq!(rules(host(&more, "a.example")).len(), 2);
-    let names: Vec<_> = more.clusters().iter().map(|key| key.service.name.as_str()).collect();
+    let names: Vec<_> = more.clusters().iter().map(|key| &*key.service.name).collect();
     assert_eq!(names, ["a", "b", "c", "0-new"], "those that were there keep their numbers");
 
     routes.remove(2);
@@ -132,7 +132,7 @@ fn routes_that_come_and_go_touch_their_own_hosts() {
 
     routes.push(("e", "e.example", vec![prefix("/", "1-newer")]));
     let again = compile_with(&ir(&routes), Generation(4), Some(&fewer));
-    let names: Vec<_> = again.clusters().iter().map(|key| key.service.name.as_str()).collect();
+    let names: Vec<_> = again.clusters().iter().map(|key| &*key.service.name).collect();
     assert_eq!(names, ["a", "b", "1-newer", "0-new"], "a number that was free is taken");
     assert!(Arc::ptr_eq(host(&old, "b.example"), host(&again, "b.example")), "through all of it");
 }

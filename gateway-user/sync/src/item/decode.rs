@@ -106,7 +106,6 @@ fn route(put: &Put, known: &Capabilities) -> Result<Decoded, String> {
     let value = value::Route::decode(put.value.clone()).map_err(|error| error.to_string())?;
     let value::RouteHead { id, created, mut attached } = json(&value.head)?;
     exact(&mut attached);
-    attached.iter_mut().for_each(|one| exact(&mut one.hostnames));
     let mut closed_parts = Vec::new();
     let mut rules = Vec::with_capacity(value.rules.len());
     for rule in value.rules {

@@ -48,8 +48,8 @@ pub(crate) fn listener(bind: &ir::Bind, listener: &ir::Listener) -> Item {
 pub(crate) fn certificate(certificate: &ir::Certificate) -> Item {
     let ir::Certificate { secret, names, not_before, not_after, fingerprint, chain, key } = certificate;
     let value = value::Certificate {
-        namespace: secret.namespace.clone(),
-        name: secret.name.clone(),
+        namespace: secret.namespace.to_string(),
+        name: secret.name.to_string(),
         names: names.clone(),
         not_before: *not_before,
         not_after: *not_after,

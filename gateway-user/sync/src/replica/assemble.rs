@@ -1,6 +1,6 @@
 //! The representation put together from items.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use gateway_ir::{
 };
 
 use crate::item::{Attached, Desired, ListenerItem, Owner, Value};
+use crate::key::Kind;
 
 /// Items by kind.
 #[derive(Default)]
@@ -18,12 +19,41 @@ struct Parts<'a> {
     gateways: BTreeMap<ObjectName, String>,
     addresses: BTreeMap<IpAddr, Owner>,
     listeners: Vec<&'a ListenerItem>,
-    routes: BTreeMap<&'a RouteId, (&'a Arc<HttpRoute>, &'a [Attached])>,
-    clusters: BTreeMap<ClusterKey, Arc<[SocketAddr]>>,
+    routes: Vec<(&'a RouteId, &'a Arc<HttpRoute>, &'a [Attached])>,
+    clusters: Vec<(ClusterKey, Arc<[SocketAddr]>)>,
 }
 
-/// The configuration that these items make. Parts that are equal to those of `before` are shared with it.
-pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desired) -> Desired {
+/// The parts of which an item is another one, new or gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Touched {
+    /// Routes, listeners or certificates.
+    ir: bool,
+    /// Clusters.
+    endpoints: bool,
+}
+
+impl Touched {
+    /// All of them.
+    pub(super) const ALL: Self = Self { ir: true, endpoints: true };
+
+    /// Notes an item of this kind, by its number.
+    pub(super) fn note(&mut self, kind: u32) {
+        match Kind::of(kind) {
+            Some(Kind::Cluster) => self.endpoints = true,
+            // They are made anew whatever changed: there are few.
+            Some(Kind::Gateway | Kind::Address) => {}
+            Some(Kind::Certificate | Kind::Listener | Kind::Route) | None => self.ir = true,
+        }
+    }
+}
+
+/// The configuration that these items make. Parts that are equal to those of `before`, or whose items were not touched since,
+/// are shared with it.
+pub(super) fn desired<'a>(
+    items: impl Iterator<Item = &'a Value>,
+    before: &Desired,
+    touched: Touched,
+) -> Desired {
     let mut parts = Parts::default();
     for item in items {
         match item {
@@ -33,14 +63,24 @@ pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desir
             Value::Gateway(name, mark) => drop(parts.gateways.insert(name.clone(), mark.clone())),
             Value::Address(address, owner) => drop(parts.addresses.insert(*address, owner.clone())),
             Value::Listener(listener) => parts.listeners.push(listener),
-            Value::Route(route, attached) => drop(parts.routes.insert(&route.id, (route, attached))),
-            Value::Cluster(key, addresses) => drop(parts.clusters.insert(key.clone(), Arc::clone(addresses))),
+            Value::Route(route, attached) if touched.ir => parts.routes.push((&route.id, route, attached)),
+            Value::Cluster(key, addresses) if touched.endpoints => {
+                parts.clusters.push((key.clone(), Arc::clone(addresses)));
+            }
+            Value::Route(..) | Value::Cluster(..) => {}
         }
     }
-    let ir = parts.ir();
+    let ir = match touched.ir {
+        true => shared(&before.ir, parts.ir()),
+        false => Arc::clone(&before.ir),
+    };
+    let endpoints = match touched.endpoints {
+        true => shared(&before.endpoints, Endpoints { clusters: parts.clusters.into_iter().collect() }),
+        false => Arc::clone(&before.endpoints),
+    };
     Desired {
-        ir: shared(&before.ir, ir),
-        endpoints: shared(&before.endpoints, Endpoints { clusters: parts.clusters }),
+        ir,
+        endpoints,
         gateways: shared(&before.gateways, parts.gateways),
         addresses: shared(&before.addresses, parts.addresses),
         placement: Arc::default(),
@@ -52,7 +92,8 @@ fn shared<T: PartialEq>(before: &Arc<T>, now: T) -> Arc<T> {
 }
 
 impl Parts<'_> {
-    fn ir(&self) -> Ir {
+    fn ir(&mut self) -> Ir {
+        self.routes.sort_unstable_by_key(|(id, ..)| *id);
         let mut binds: BTreeMap<(u16, BindAddress), Bind> = BTreeMap::new();
         for item in &self.listeners {
             let bind = binds.entry((item.port, item.address)).or_insert_with(|| Bind {
@@ -68,7 +109,8 @@ impl Parts<'_> {
             // The order in which translation has them.
             bind.listeners.sort_by(|a, b| (&a.hostname, &a.id).cmp(&(&b.hostname, &b.id)));
         }
-        let mut http_routes = BTreeMap::new();
+        // Collected in order, which makes a map in one go.
+        let mut http_routes = Vec::new();
         let mut attached = self.attached(&mut http_routes);
         for bind in &mut binds {
             for listener in &mut bind.listeners {
@@ -77,7 +119,7 @@ impl Parts<'_> {
                 listener.routes.shrink_to_fit();
             }
         }
-        Ir { binds, http_routes }
+        Ir { binds, http_routes: http_routes.into_iter().collect() }
     }
 
     fn listener(&self, item: &ListenerItem) -> Listener {
@@ -93,20 +135,24 @@ impl Parts<'_> {
     /// Routes by their listeners; those that have one are noted in `served`.
     fn attached(
         &self,
-        served: &mut BTreeMap<RouteId, Arc<HttpRoute>>,
+        served: &mut Vec<(RouteId, Arc<HttpRoute>)>,
     ) -> HashMap<(BindAddress, u16, &ListenerId), Vec<AttachedRoute>> {
-        let place = |item: &&ListenerItem| (item.address, item.port, item.id.clone());
-        let open: std::collections::HashSet<_> =
-            self.listeners.iter().filter(|item| !item.is_closed).map(place).collect();
+        let open = self.listeners.iter().filter(|item| !item.is_closed);
+        let open: HashSet<_> = open.map(|item| (item.address, item.port, &item.id)).collect();
         let mut all: HashMap<_, Vec<AttachedRoute>> = HashMap::new();
-        for (id, (route, attached)) in &self.routes {
-            let places =
-                attached.iter().filter(|one| open.contains(&(one.address, one.port, one.listener.clone())));
-            for one in places {
-                let hostnames = one.hostnames.clone();
+        for (id, route, attached) in &self.routes {
+            let mut is_served = false;
+            for one in *attached {
                 let place = (one.address, one.port, &one.listener);
+                if !open.contains(&place) {
+                    continue;
+                }
+                let hostnames = one.hostnames.clone();
                 all.entry(place).or_default().push(AttachedRoute { route: (*id).clone(), hostnames });
-                served.entry((*id).clone()).or_insert_with(|| Arc::clone(route));
+                is_served = true;
+            }
+            if is_served {
+                served.push(((*id).clone(), Arc::clone(route)));
             }
         }
         all

@@ -81,7 +81,7 @@ impl Changes {
         walk(
             old.iter(),
             new.iter(),
-            |(a, _), (b, _)| a.cmp(b),
+            |(a, _), (b, _)| in_order(*a, *b),
             |pair| match pair {
                 (Some((_, old)), Some((_, new))) if same(old, new) => {}
                 (_, Some((name, new))) => self.puts.push(item(name, new)),
@@ -114,7 +114,7 @@ impl Changes {
         walk(
             old.http_routes.iter(),
             new.http_routes.iter(),
-            |(a, _), (b, _)| a.cmp(b),
+            |(a, _), (b, _)| in_order(*a, *b),
             |pair| match pair {
                 (Some((_, old)), Some((id, new))) => {
                     if !(Arc::ptr_eq(old, new) || old == new) {
@@ -183,13 +183,18 @@ fn attachments<'a>(old: &'a [AttachedRoute], new: &'a [AttachedRoute], touched: 
     walk(
         old.iter(),
         new.iter(),
-        |a, b| a.route.cmp(&b.route),
+        |a, b| in_order(&a.route, &b.route),
         |pair| match pair {
             (Some(old), Some(new)) if old.hostnames == new.hostnames => {}
             (Some(one), _) | (None, Some(one)) => drop(touched.insert(&one.route)),
             (None, None) => {}
         },
     );
+}
+
+/// Their order. Nearly always both are one, which names that are shared tell without being read.
+fn in_order<T: Ord>(a: &T, b: &T) -> Ordering {
+    if a == b { Ordering::Equal } else { a.cmp(b) }
 }
 
 /// Goes through two sorted sequences side by side: what is in both comes as a pair.

@@ -203,10 +203,11 @@ impl Plan {
                 let mut routes: Vec<_> = on
                     .map(|(route, _)| AttachedRoute {
                         route: RouteId { kind: RouteKind::ALL[usize::from(route % 2)], object: name(route) },
-                        hostnames: vec![MatchHostname {
+                        hostnames: [MatchHostname {
                             effective: Some(host(*number, *wildcard)),
                             original: None,
-                        }],
+                        }]
+                        .into(),
                     })
                     .collect();
                 routes.sort_by(|a, b| a.route.cmp(&b.route));

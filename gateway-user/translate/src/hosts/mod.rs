@@ -194,7 +194,7 @@ impl Hosts {
     ) {
         for attachment in &own.attachments {
             let Some(place) = self.listeners.find(gateways, attachment) else { continue };
-            for hostname in &attachment.hostnames {
+            for hostname in attachment.hostnames.iter() {
                 let original = match &hostname.original {
                     None => Original::Unnamed,
                     original if *original == hostname.effective => Original::Same,
@@ -220,7 +220,7 @@ impl Hosts {
             if self.listeners.find(gateways, attachment).is_none() {
                 continue;
             }
-            for hostname in &attachment.hostnames {
+            for hostname in attachment.hostnames.iter() {
                 let Some(host) = self.by_name.get_mut(&hostname.effective) else { continue };
                 let from = host.routes.partition_point(|placed| placed.route.id < own.ir.id);
                 let to = host.routes.partition_point(|placed| placed.route.id <= own.ir.id);

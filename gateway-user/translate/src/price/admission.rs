@@ -13,9 +13,9 @@ use gateway_ir::{RouteId, RouteKind};
 use gateway_regex::Library;
 
 use super::walk::{self, Walk};
+use crate::TranslateOptions;
 use crate::changes::{Edit, Objects, edits};
-use crate::route::{self, Route};
-use crate::{TranslateOptions, view};
+use crate::route::{self, Route, RouteRef};
 
 /// Decides which routes may be translated now.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Admission {
     /// Lets in what can be judged with the expressions that are built.
     pub fn admit<'a>(&mut self, resources: &'a ResourceSet) -> Admitted<'a> {
         let ours = our_gateways(resources, &self.options);
-        let all = route::all(resources).filter(|(_, route)| names_any(route.get(), &ours));
+        let all = priced(resources, &ours);
         let walks = walk::by_namespace(all, &self.library, &self.options.regex);
         let http = edits(&mut self.http_routes, &resources.http_routes);
         let grpc = edits(&mut self.grpc_routes, &resources.grpc_routes);
@@ -66,7 +66,7 @@ impl Admission {
             true => Cow::Borrowed(resources),
             false => Cow::Owned(self.without(resources, &waiting, http, grpc)),
         };
-        let waits = |id: &RouteId| waiting.contains_key(&id.object.namespace);
+        let waits = |id: &RouteId| waiting.contains_key(&*id.object.namespace);
         let mut priced: BTreeSet<_> =
             self.walks.values().flat_map(Walk::routes).filter(|id| !waits(id)).cloned().collect();
         priced.extend(self.priced.iter().filter(|id| waits(id)).cloned());
@@ -116,22 +116,31 @@ fn remove_same<T>(routes: &mut Objects<T>, others: &Objects<T>, id: &RouteId) {
     }
 }
 
+/// Gateways by namespace and name.
+pub(crate) type GatewayNames<'a> = BTreeSet<(&'a str, &'a str)>;
+
 /// Gateways of our classes.
-fn our_gateways(resources: &ResourceSet, options: &TranslateOptions) -> BTreeSet<ObjectKey> {
+fn our_gateways<'a>(resources: &'a ResourceSet, options: &TranslateOptions) -> GatewayNames<'a> {
     let classes = resources.gateway_classes.values();
     let ours = classes.filter(|class| class.spec.controller_name == options.controller_name);
     let ours: BTreeSet<_> = ours.filter_map(|class| class.metadata.name.as_deref()).collect();
     let gateways = resources.gateways.iter();
     let of_ours = gateways.filter(|(_, gateway)| ours.contains(gateway.spec.gateway_class_name.as_str()));
-    of_ours.map(|(key, _)| key.clone()).collect()
+    of_ours.map(|(key, _)| (&*key.namespace, &*key.name)).collect()
 }
 
-/// True if the route has one of these Gateways for a parent.
-pub(crate) fn names_any(route: &dyn Route, gateways: &BTreeSet<ObjectKey>) -> bool {
-    let own = view::name_of(route.metadata()).namespace;
+/// Routes with expressions and one of these Gateways for a parent. Few have expressions, which is told sooner.
+pub(crate) fn priced<'a>(
+    resources: &'a ResourceSet,
+    gateways: &GatewayNames<'_>,
+) -> impl Iterator<Item = (&'a ObjectKey, RouteRef<'a>)> {
+    route::all(resources)
+        .filter(|(_, route)| route.get().has_expressions() && names_any(route.get(), gateways))
+}
+
+/// True if the route has one of these Gateways for a parent. Asked for every route at every edit, so nothing is copied.
+fn names_any(route: &dyn Route, gateways: &GatewayNames<'_>) -> bool {
+    let own = route.metadata().namespace.as_deref().unwrap_or_default();
     let mut parents = route.parent_refs().iter().filter(|parent| parent.is_gateway());
-    parents.any(|parent| {
-        let namespace = parent.namespace.as_deref().unwrap_or(&own);
-        gateways.contains(&ObjectKey::new(namespace, &*parent.name))
-    })
+    parents.any(|parent| gateways.contains(&(parent.namespace.as_deref().unwrap_or(own), &*parent.name)))
 }

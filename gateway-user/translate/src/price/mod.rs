@@ -18,7 +18,7 @@ use gateway_regex::{DEFAULT_LIMIT, Library};
 
 use crate::route::RouteRef;
 
-pub(crate) use admission::names_any;
+pub(crate) use admission::priced;
 pub use admission::{Admission, Admitted};
 pub(crate) use demand::{Demand, Subject};
 pub(crate) use scan::refusals as scan_refusals;

@@ -40,7 +40,7 @@ pub(crate) fn refusals<'r>(
     for route in &routes {
         for attachment in &route.attachments {
             let hosts = loads.entry((&attachment.gateway, attachment.listener)).or_default();
-            for name in &attachment.hostnames {
+            for name in attachment.hostnames.iter() {
                 hosts.entry(name.effective.as_ref()).or_default();
             }
         }
