@@ -19,6 +19,7 @@ pub mod last_good;
 pub mod log_deduplicator;
 pub mod own_ports;
 mod plan;
+mod priority;
 pub mod publish;
 pub mod reconcile;
 pub mod source;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::kept::{KeptKeys, KeyWatch};
+use crate::priority;
 
 /// Time after a change for others to gather: a file of thousands of routes is not written for each.
 const GATHER: Duration = Duration::from_secs(1);
@@ -95,6 +96,7 @@ struct Writing<'a> {
 }
 
 fn write_all(options: &KeepOptions, changes: &Receiver<Desired>, keeps: &watch::Receiver<bool>) {
+    priority::make_way();
     let mut writing = Writing::new(options);
     loop {
         match changes.recv_timeout(writing.wait()) {

@@ -205,6 +205,9 @@ pub(super) const FILES: &[c_long] = &[
     SYS_stat,
     #[cfg(target_arch = "x86_64")]
     SYS_unlink,
+    // A thread that writes state makes way for those that somebody waits for.
+    SYS_getpriority,
+    SYS_setpriority,
 ];
 
 /// Giving files and sockets to another user.

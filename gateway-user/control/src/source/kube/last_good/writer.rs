@@ -9,6 +9,7 @@ use tracing::{debug, warn};
 
 use super::{DUTY_DIVISOR, Scope, WRITE_INTERVAL, remove_unfinished, replace};
 use crate::kept::{KeptKeys, KeyWatch};
+use crate::priority;
 
 /// Writes the objects when they have changed, not too often, on a thread of its own.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl LastGoodWriter {
         let (path, scope, state) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.state));
         let (objects, keys) = (objects.clone(), self.keys.clone());
         let writing = std::thread::Builder::new().name("sluice-keep".to_owned()).spawn(move || {
+            priority::make_way();
             let begun = Instant::now();
             let written = replace(&path, &scope, &objects, &keys);
             // Before the next turn: the objects may be the last of their version.
