@@ -48,7 +48,7 @@ fn user(name: &str) -> String {
 /// Among the cluster's own files, which every user of it finds; the machine's may lie in a home.
 const KUBECONFIG: &str = "/run/sluice.kubeconfig";
 const AUTHORITY: &str = "/run/sluice-ca.crt";
-/// What a node has of its cluster where the roles are apart by a network.
+/// Files of a node that belong to its cluster where the roles are apart by a network.
 const NODE_TOKEN: &str = "/run/sluice-node.token";
 const CONTROLLER_CA: &str = "/run/sluice-node-ca.crt";
 

@@ -57,7 +57,7 @@ pub enum Leading {
 }
 
 impl Leading {
-    /// Nobody that is known leads.
+    /// The state in which no leader is known.
     pub fn nobody() -> Self {
         Self::Elsewhere { leader: String::new() }
     }

@@ -2,21 +2,21 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use gateway_sync::capability::Capabilities;
-use gateway_sync::client::{self, FollowError, Follower, Identity, Terms};
-use gateway_sync::frame::{Ack, Probe, Probed};
+use gateway_sync::client::{self, FollowError, Identity, Terms};
+use gateway_sync::frame::Ack;
 use gateway_sync::replica::Replica;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::keep::{self, CopyWriter, KeepOptions};
 use super::probe::{self, ProbeAnswers, Prober};
 use super::remote::ControllerAddress;
+use super::teller::{Copy, Teller};
 use crate::backoff::{Backoff, jittered};
 use crate::reconcile::Received;
 
@@ -158,40 +158,6 @@ struct Node<F> {
     terms: Terms,
 }
 
-/// Tells the rest of the process what came.
-struct Teller<F> {
-    received: watch::Sender<Received>,
-    wake: Arc<F>,
-    state: Arc<Mutex<StreamState>>,
-    copy_writer: Option<CopyWriter>,
-    /// The copy on disk, until something was told.
-    copy: Option<Copy>,
-    prober: Prober,
-}
-
-/// The copy on disk, to be served for want of anything newer.
-struct Copy {
-    received: Received,
-    path: PathBuf,
-}
-
-impl Copy {
-    /// Serves it unless something is served already; true if it is now.
-    fn tell(&self, to: &watch::Sender<Received>) -> bool {
-        let told = to.send_if_modified(|known| {
-            let is_first = known.desired.is_none();
-            if is_first {
-                known.clone_from(&self.received);
-            }
-            is_first
-        });
-        if told {
-            info!(path = %self.path.display(), "served from the copy on disk until the controller is heard");
-        }
-        told
-    }
-}
-
 impl<F: Fn() + Send + Sync + 'static> Node<F> {
     /// Reads the copy on disk.
     fn begin(&mut self) {
@@ -208,9 +174,8 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
 
     async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
-        if let Some(Copy { received, path }) = &self.teller.copy {
-            let (copy, to) =
-                (Copy { received: received.clone(), path: path.clone() }, self.teller.received.clone());
+        if let Some(copy) = self.teller.copy.clone() {
+            let to = self.teller.received.clone();
             let wake = Arc::clone(&self.teller.wake);
             tokio::spawn(async move {
                 tokio::time::sleep(COPY_AFTER).await;
@@ -275,63 +240,5 @@ fn named_leader(error: &FollowError) -> Option<SocketAddr> {
     match error {
         FollowError::Goodbye { leader, .. } => leader.parse().ok(),
         _ => None,
-    }
-}
-
-impl<F: Fn()> Teller<F> {
-    fn tell(&mut self, replica: &Replica) {
-        self.copy = None;
-        let received = Received::of(replica);
-        if let Some(copy_writer) = &self.copy_writer {
-            copy_writer.follow(replica.desired());
-        }
-        self.received.send_replace(received);
-        (self.wake)();
-    }
-
-    fn lost(&mut self, error: &FollowError, controller: &ControllerAddress) {
-        let text = format!("the controller at {controller}: {error}");
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.error.as_ref() != Some(&text) {
-            warn!("{text}; connecting again, and what is there is served meanwhile");
-        }
-        state.connected = false;
-        state.error = Some(text.clone());
-        drop(state);
-        if self.copy.take().is_some_and(|copy| copy.tell(&self.received)) {
-            return (self.wake)();
-        }
-        let waits = self.received.send_if_modified(|received| {
-            let waits = received.desired.is_none() && received.waiting.as_ref() != Some(&text);
-            if waits {
-                received.waiting = Some(text);
-            }
-            waits
-        });
-        if waits {
-            (self.wake)();
-        }
-    }
-}
-
-impl<F: Fn()> Follower for Teller<F> {
-    fn welcomed(&mut self, version: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        info!(version, "the controller is there");
-        (state.connected, state.error) = (true, None);
-        state.connections += 1;
-        version.clone_into(&mut state.controller);
-    }
-
-    fn hears(&mut self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(Instant::now());
-    }
-
-    fn committed(&mut self, replica: &Replica) {
-        self.tell(replica);
-    }
-
-    fn asked(&mut self, probe: Probe, answers: &mpsc::Sender<Probed>) {
-        self.prober.ask(probe, answers);
     }
 }

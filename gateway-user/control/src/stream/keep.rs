@@ -122,7 +122,7 @@ impl<'a> Writing<'a> {
         Self { options, key, pending: None, written: None, not_before, failed: None }
     }
 
-    /// How long nothing is to be done unless something changes.
+    /// Time for which there is no work unless something changes.
     fn wait(&self) -> Duration {
         let next = match (&self.pending, &self.key) {
             (Some(_), _) => self.not_before,

@@ -10,6 +10,7 @@ mod loss;
 mod nodes;
 mod probe;
 mod remote;
+mod teller;
 
 pub use follow::{FollowOptions, Following, StreamState, follow};
 pub use keep::KeepOptions;

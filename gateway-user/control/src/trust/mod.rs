@@ -39,7 +39,7 @@ impl Shown {
     }
 }
 
-/// What is shown; `None` before there is a certificate.
+/// The certificate that is shown; `None` before there is a certificate.
 pub type Showing = watch::Sender<Option<Shown>>;
 
 /// Reads a certificate with its key, and makes it ready for handshakes.

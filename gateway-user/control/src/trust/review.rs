@@ -33,7 +33,7 @@ pub enum Judged {
     /// It may not, whenever it asks.
     #[error("{0}")]
     Refused(String),
-    /// Nobody can tell.
+    /// The API server does not say.
     #[error("{0}")]
     Unknown(String),
 }

@@ -22,7 +22,7 @@ pub(super) struct Certificates {
     pub(super) next: Option<Pair>,
     /// Certificate of the one that did.
     pub(super) before: Option<String>,
-    /// What controllers show.
+    /// The certificate that controllers show.
     pub(super) serving: Pair,
 }
 

@@ -37,7 +37,7 @@ pub struct CertificateStore {
     maps: Api<ConfigMap>,
     leadership: Leadership,
     showing: Showing,
-    /// What this process knows, which is written again if it is lost in the cluster.
+    /// Certificates that this process knows, which are written again if they are lost in the cluster.
     known: Option<Certificates>,
 }
 

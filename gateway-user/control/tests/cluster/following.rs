@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use gateway_control::cluster::lease::{Herald, LeaseTimes};
 use gateway_control::cluster::{ClusterTally, Membership, ReportsBy, StreamDuty, run};
+use gateway_control::kept::KeptKeys;
 use gateway_control::reconcile::Received;
 use gateway_control::stream::{
-    ControllerAddress, FollowOptions, Following, ListenOptions, LocalOptions, NetworkAddress, NetworkOptions,
-    Nodes, StreamServer, follow, listen,
+    ControllerAddress, FollowOptions, Following, KeepOptions, ListenOptions, LocalOptions, NetworkAddress,
+    NetworkOptions, Nodes, StreamServer, follow, listen,
 };
 use gateway_control::trust::{AUDIENCE, CONFIG_MAP, Reviewer, SECRET};
 use gateway_ir::ObjectName;
@@ -36,7 +37,7 @@ fn config_map() -> String {
     format!("/api/v1/namespaces/sys/configmaps/{CONFIG_MAP}")
 }
 
-/// What is to be served, told from others by a word.
+/// A state to serve, told from others by a word.
 fn desired(word: &str) -> Desired {
     let gateways = [(ObjectName::new("edge", "gw"), word.to_owned())].into();
     Desired { gateways: Arc::new(gateways), ..Desired::default() }
@@ -132,6 +133,11 @@ struct Node {
 
 impl Node {
     fn start(at: SocketAddr, authorities: PathBuf, token: PathBuf) -> Self {
+        Self::start_from(at, authorities, token, None)
+    }
+
+    /// With a copy on disk.
+    fn start_from(at: SocketAddr, authorities: PathBuf, token: PathBuf, keep: Option<KeepOptions>) -> Self {
         let network = NetworkAddress { host: at.ip().to_string(), port: at.port(), authorities, token };
         let options = FollowOptions {
             controller: ControllerAddress::Network(network),
@@ -139,7 +145,7 @@ impl Node {
             version: "0".to_owned(),
             probe_at: Vec::new(),
             known: Capabilities::default(),
-            keep: None,
+            keep,
         };
         let (receives, received) = watch::channel(Received::default());
         let (acks, acked) = watch::channel(None);
@@ -288,6 +294,28 @@ async fn who_may_not_follow_is_told_why_and_gets_nothing() {
     api.fail("tokenreviews", &[500]);
     let node = Node::start(a.address, authorities, good(&dir, "edge-4"));
     until("another attempt", || node.has("one")).await;
+}
+
+/// The process that it takes over from may have keys that the copy has not: one address that fails is not the end of all.
+#[tokio::test]
+async fn a_node_of_a_network_tries_for_a_while_before_it_serves_its_copy() {
+    let (api, dir) = (cluster().await, Scratch::new("copies").unwrap());
+    let mut a = Controller::start(&api, &dir, "a");
+    until("certificates", || a.leads() && api.get(&config_map()).is_some()).await;
+    let authorities = authorities(&api, &dir);
+    a.table.update(desired("kept"));
+    let keep = || KeepOptions { path: dir.join("copy"), keys: KeptKeys::LeftOut };
+    let at = a.address;
+    let start = || Node::start_from(at, authorities.clone(), good(&dir, "edge-1"), Some(keep()));
+    let node = start();
+    node.following.keep();
+    until("the copy", || node.has("kept") && dir.join("copy").exists()).await;
+    drop(node);
+    a.kill();
+    let node = start();
+    until("an attempt that failed", || !node.error().is_empty()).await;
+    assert!(node.received.borrow().desired.is_none(), "{}", node.error());
+    until("the copy is served", || node.has("kept")).await;
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ fn a_refused_port_is_left_out_said_and_taken_once_it_is_free() {
     assert!(!bench.reconciler.is_unsettled());
 }
 
-/// Who listens where is not asked for each change of a route, and still found out.
+/// Listeners of others are not asked for at each change of a route, and still found out.
 #[test]
 fn ports_are_checked_when_they_change_and_now_and_then() {
     let mut bench = Bench::new();

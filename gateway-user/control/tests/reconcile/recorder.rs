@@ -19,7 +19,7 @@ pub(crate) struct Recorded {
     pub(crate) dead: Option<usize>,
     pub(crate) refuse_port: Option<u16>,
     pub(crate) refuse_apply: bool,
-    /// How often ports were checked.
+    /// Times that ports were checked.
     pub(crate) checks: usize,
 }
 

@@ -16,13 +16,13 @@ use crate::source::Source;
 /// The account of nodes' pods, unless others are named.
 const ACCOUNT: &str = "sluice-node";
 
-/// What a controller needs to serve nodes of a network, and to know who leads.
+/// Parts by which a controller serves nodes of a network, and knows the leader.
 pub(super) struct Network {
     /// The socket; none for a controller that serves its own machine only.
     pub(super) listen: Option<NetworkOptions>,
-    /// Who leads.
+    /// The leader.
     pub(super) leading: watch::Receiver<Leading>,
-    /// What it does in the cluster for that.
+    /// Its duties in the cluster for that.
     pub(super) duty: Option<StreamDuty>,
 }
 

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
 
-/// What is to be done in a place.
+/// Work to do in a place.
 type Order = Box<dyn FnOnce(&Inside, &mut Machine) + Send>;
 
 /// Processes of a place.

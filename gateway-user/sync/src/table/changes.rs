@@ -56,7 +56,7 @@ pub(crate) fn between(old: &Desired, new: &Desired) -> Changes {
     changes
 }
 
-/// What differs.
+/// The differences.
 #[derive(Default)]
 pub(crate) struct Changes {
     /// Items of the new state that the old one does not have alike.

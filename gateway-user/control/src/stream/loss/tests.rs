@@ -55,7 +55,7 @@ impl World {
         self.rule.owned(&owners, self.now);
     }
 
-    /// Nobody reaches this one.
+    /// A node that no other one reaches.
     fn dies(&mut self, name: &str) {
         self.leaves(name);
         for witness in "abcdef".chars() {
