@@ -18,7 +18,7 @@ pub(crate) fn without(plan: &SteerPlan, refused: &[Rejection]) -> SteerPlan {
 
 /// The new endpoints, and those of clusters that only the live generation has.
 pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints> {
-    let Some(live) = live else { return Arc::clone(new) };
+    let Some(live) = live.filter(|live| live.endpoints != *new) else { return Arc::clone(new) };
     let mut both = Endpoints::clone(&live.endpoints);
     both.clusters.extend(new.clusters.iter().map(|(key, addresses)| (key.clone(), Arc::clone(addresses))));
     Arc::new(both)

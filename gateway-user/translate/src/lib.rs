@@ -131,7 +131,7 @@ pub struct Translation {
     pub ir: Ir,
     /// The addresses behind it.
     #[serde(serialize_with = "endpoints_as_text")]
-    pub endpoints: Endpoints,
+    pub endpoints: Arc<Endpoints>,
     /// The nodes on which Gateways are served.
     #[serde(skip_serializing_if = "is_everywhere", serialize_with = "placement_as_text")]
     pub placement: Arc<Placement>,

@@ -1,6 +1,6 @@
 //! Results of earlier translations, kept with the reads that they depend on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
@@ -37,8 +37,15 @@ pub(crate) struct Edited {
 /// Every cluster that a served route refers to.
 #[derive(Debug, Default)]
 pub(crate) struct Clusters {
-    memos: BTreeMap<ClusterKey, ClusterMemo>,
+    /// Looked into for every backend at every edit, and so not in order.
+    memos: HashMap<ClusterKey, ClusterMemo>,
     round: u64,
+    /// Clusters that were asked for in this round.
+    used: usize,
+    /// True if one is new in this round, or has other addresses.
+    has_changed: bool,
+    /// Those of the last round.
+    endpoints: Arc<Endpoints>,
 }
 
 #[derive(Debug)]
@@ -174,6 +181,7 @@ impl Clusters {
     /// Begins a translation: what is not asked for until [`Clusters::finish`] is forgotten.
     pub(crate) fn start(&mut self) {
         self.round += 1;
+        (self.used, self.has_changed) = (0, false);
     }
 
     /// The message about a cluster, and true if it had to be made anew.
@@ -186,23 +194,33 @@ impl Clusters {
         let round = self.round;
         let known = self.memos.get_mut(key);
         if let Some(memo) = known.filter(|memo| memo.used == round || !changes.concern(&memo.reads)) {
+            self.used += usize::from(memo.used != round);
             memo.used = round;
             return (memo.state.note.clone(), false);
         }
         let reader = reader();
         let mut state = endpoints::evaluate(&reader, key);
-        if let Some(known) = self.memos.get(key).filter(|known| known.state.addresses == state.addresses) {
-            state.addresses = Arc::clone(&known.state.addresses);
+        match self.memos.get(key).filter(|known| known.state.addresses == state.addresses) {
+            Some(known) => state.addresses = Arc::clone(&known.state.addresses),
+            None => self.has_changed = true,
         }
+        self.used += 1;
         let note = state.note.clone();
         self.memos.insert(key.clone(), ClusterMemo { reads: reader.into_reads(), state, used: round });
         (note, true)
     }
 
     /// The addresses of every cluster that was asked for.
-    pub(crate) fn finish(&mut self) -> Endpoints {
-        self.memos.retain(|_, memo| memo.used == self.round);
-        let clusters = self.memos.iter().map(|(key, memo)| (key.clone(), Arc::clone(&memo.state.addresses)));
-        Endpoints { clusters: clusters.collect() }
+    pub(crate) fn finish(&mut self) -> Arc<Endpoints> {
+        if self.used != self.memos.len() {
+            self.memos.retain(|_, memo| memo.used == self.round);
+            self.has_changed = true;
+        }
+        if self.has_changed {
+            let clusters = self.memos.iter();
+            let clusters = clusters.map(|(key, memo)| (key.clone(), Arc::clone(&memo.state.addresses)));
+            self.endpoints = Arc::new(Endpoints { clusters: clusters.collect() });
+        }
+        Arc::clone(&self.endpoints)
     }
 }

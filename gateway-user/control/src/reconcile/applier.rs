@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_ir::{Generation, Ir};
+use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_regex::Library;
 use gateway_snapshot::compile_with;
 use gateway_steer::{Rejection, SteerPlan};
@@ -44,6 +44,8 @@ pub struct Applier<W, S> {
     pub(super) ports_changed: bool,
     /// The configuration that was to be served last.
     pub(super) desired: Desired,
+    /// Endpoints that every worker has; `None` if some worker may have others.
+    pub(super) told: Option<Arc<Endpoints>>,
 }
 
 impl<W: Workers, S: Steer> Applier<W, S> {
@@ -61,6 +63,7 @@ impl<W: Workers, S: Steer> Applier<W, S> {
             unsettled: false,
             ports_changed: false,
             desired: Desired::default(),
+            told: None,
         }
     }
 

@@ -54,7 +54,7 @@ impl<W: Workers, S: Steer> Applier<W, S> {
 
         // Until the commit both generations are in use, so the addresses of either's clusters must be known.
         let both = union(view.live.as_ref(), endpoints);
-        self.tell(publish::endpoints(&self.workers, &both).await);
+        self.tell_endpoints(&both).await;
         let prepared = self.steer.prepare(&plan);
         self.held_ports.note(&prepared.refused, desired);
         refused.extend(prepared.refused);
@@ -66,7 +66,7 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         }
         let retiring = self.withdraw_removed(view, &plan).await?;
         self.tell(publish::commit(&self.workers, generation, &retiring).await);
-        self.tell(publish::endpoints(&self.workers, endpoints).await);
+        self.tell_endpoints(endpoints).await;
         let steered = self.steer.apply(&plan);
         self.unsettled = steered.is_err();
         refused.extend(steered.as_ref().into_iter().flatten().cloned());
@@ -102,11 +102,21 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         let Some(live) = &mut view.live else { return Ok(()) };
         live.refused = refused.into();
         if live.endpoints != *endpoints {
-            self.tell(publish::endpoints(&self.workers, endpoints).await);
             live.endpoints = Arc::clone(endpoints);
             view.tally.endpoint_updates += 1;
+            self.tell_endpoints(endpoints).await;
         }
         Ok(())
+    }
+
+    /// Gives every worker the addresses behind clusters, unless all of them have these: an edit of a route changes none.
+    async fn tell_endpoints(&mut self, table: &Arc<Endpoints>) {
+        if self.told.as_ref() == Some(table) {
+            return;
+        }
+        let missing = publish::endpoints(&self.workers, table).await;
+        self.told = missing.is_empty().then(|| Arc::clone(table));
+        self.tell(missing);
     }
 
     /// Stops steering to binds that the plan no longer has, and waits until workers accepted what was queued

@@ -121,7 +121,7 @@ impl Planner {
             hosts,
         } = translation;
         let gateways = self.marks.follow(&ir, &resources.resources);
-        let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
+        let ir = Arc::new(ir);
         let desired = Desired { ir, endpoints, gateways, addresses, placement };
         view.waiting = None;
         view.hosts = hosts;

@@ -21,8 +21,6 @@ fn steering_is_added_after_the_commit_on_all_workers() {
             "1 prepare 1",
             "0 commit 1",
             "1 commit 1",
-            "0 endpoints one=1",
-            "1 endpoints one=1",
             "steer 80",
         ]
     );
@@ -60,6 +58,23 @@ fn until_the_commit_the_endpoints_of_both_generations_are_known() {
     let lines = bench.reconcile(&config(&[80], "two", 3));
     let of_first: Vec<&str> = lines.iter().map(String::as_str).filter(|line| line.starts_with('0')).collect();
     assert_eq!(of_first, ["0 endpoints one=1 two=3", "0 prepare 2", "0 commit 2", "0 endpoints two=3"]);
+}
+
+/// An edit of a route leaves endpoints as they are, which every worker has. What workers were told for a generation that did
+/// not come to be is taken back.
+#[test]
+fn endpoints_that_workers_have_are_not_told_again() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80], "one", 1));
+    let told = |lines: Vec<String>| {
+        lines.into_iter().filter(|line| line.starts_with("0 endpoints")).collect::<Vec<_>>()
+    };
+    assert!(told(bench.reconcile(&config(&[80, 81], "one", 1))).is_empty());
+    bench.notes.set(|notes| notes.refuse_prepare = true);
+    assert_eq!(told(bench.reconcile(&config(&[80, 81], "two", 3))), ["0 endpoints one=1 two=3"]);
+    bench.notes.set(|notes| notes.refuse_prepare = false);
+    assert_eq!(told(bench.reconcile(&config(&[80, 82], "one", 1))), ["0 endpoints one=1"]);
+    assert!(told(bench.reconcile(&config(&[80, 83], "one", 1))).is_empty());
 }
 
 #[test]

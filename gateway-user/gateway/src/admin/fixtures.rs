@@ -58,7 +58,7 @@ pub(super) fn view() -> View {
             since: moment(),
             snapshot: Arc::new(gateway_snapshot::compile(&ir, Generation(7))),
             ir,
-            endpoints: Arc::new(translation.endpoints),
+            endpoints: translation.endpoints,
             plan: Arc::new(SteerPlan {
                 binds: [SteerBind::any(80), SteerBind::exact("10.0.0.1:443".parse().unwrap())].into(),
             }),

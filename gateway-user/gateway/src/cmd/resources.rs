@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
@@ -62,10 +61,9 @@ impl Resources {
         translation.diagnostics.extend(dated);
         let ports = refused_ports(&translation.ir, &view.resources, settings);
         translation.diagnostics.extend(ports);
-        let endpoints = Arc::new(std::mem::take(&mut translation.endpoints));
         let (endpoints, own_endpoints) =
-            wire::listens(settings, false).without(&endpoints, &SteerPlan::of(&translation.ir));
-        translation.endpoints = Arc::unwrap_or_clone(endpoints);
+            wire::listens(settings, false).without(&translation.endpoints, &SteerPlan::of(&translation.ir));
+        translation.endpoints = endpoints;
         Ok(Self { view, translation, own_endpoints })
     }
 
