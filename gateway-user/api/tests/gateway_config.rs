@@ -19,7 +19,7 @@ fn a_selector_is_checked_as_its_definition_says() {
     for (nodes, message) in [
         (
             "    matchExpressions: [{key: a, operator: in, values: [b]}]\n",
-            "f.yaml:6:38: GatewayConfig n/c: spec.nodes.matchExpressions[0].operator: \"in\" is not one of \"In\", \"NotIn\", \"Exists\", \"DoesNotExist\"",
+            "f.yaml:6:43: GatewayConfig n/c: spec.nodes.matchExpressions[0].operator: \"in\" is not one of \"In\", \"NotIn\", \"Exists\", \"DoesNotExist\"",
         ),
         (
             "    matchExpressions: [{key: a, operator: In}]\n",
