@@ -6,32 +6,17 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{SLUICE, get, metric, pair, remember_state, sluice, start_backend, text, wait_until_ready};
-use gateway_testkit::apiserver::ApiServer;
+use gateway_testkit::apiserver::{ApiServer, READ_KINDS};
 use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
 use gateway_testkit::wait::until;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+const CLASSES: &str = "gatewayclasses.gateway.networking.k8s.io";
+const GATEWAYS: &str = "gateways.gateway.networking.k8s.io";
 const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 const SLICES: &str = "endpointslices.discovery.k8s.io";
-/// The kinds that are there; NodeReports and Leases are not, which is said and disturbs nothing.
-const KINDS: [&str; 14] = [
-    "gatewayclasses.gateway.networking.k8s.io",
-    "gateways.gateway.networking.k8s.io",
-    ROUTES,
-    "grpcroutes.gateway.networking.k8s.io",
-    "referencegrants.gateway.networking.k8s.io",
-    "backendtlspolicies.gateway.networking.k8s.io",
-    "gatewayconfigs.sluice.dev",
-    "namespaces",
-    "nodes",
-    "services",
-    SLICES,
-    "secrets",
-    "configmaps",
-    "customresourcedefinitions.apiextensions.k8s.io",
-];
 
 fn named(name: &str, namespace: &str, more: Value) -> Value {
     let mut object = more;
@@ -62,12 +47,12 @@ fn slice(endpoints: &[&str]) -> Value {
 }
 
 fn cluster() -> ApiServer {
-    let api = ApiServer::start(&KINDS).unwrap();
+    let api = ApiServer::start(&READ_KINDS).unwrap();
     let class = json!({"spec": {"controllerName": "sluice.dev/gateway"}});
-    api.put(KINDS[0], named("sluice", "", class));
+    api.put(CLASSES, named("sluice", "", class));
     let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
     let gateway = json!({"spec": {"gatewayClassName": "sluice", "listeners": listeners}});
-    api.put(KINDS[1], named("web", "shop", gateway));
+    api.put(GATEWAYS, named("web", "shop", gateway));
     api.put("namespaces", named("shop", "", json!({})));
     api.put("services", named("echo", "shop", json!({"spec": {"ports": [{"port": 80}]}})));
     api.put(SLICES, slice(&["127.0.0.1"]));

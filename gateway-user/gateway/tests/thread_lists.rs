@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use common::{Running, SLUICE, metrics, pair, with_gateway, with_gateway_flags};
-use gateway_testkit::apiserver::ApiServer;
+use gateway_testkit::apiserver::{ApiServer, READ_KINDS};
 use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
 use gateway_testkit::wait;
@@ -27,24 +27,6 @@ spec:
   - matches: [{path: {type: RegularExpression, value: "/ge[t]"}}]
     backendRefs: [{name: httpbin, namespace: team2, port: 8000}]
 "#;
-
-/// The kinds that are watched.
-const KINDS: [&str; 14] = [
-    "gatewayclasses.gateway.networking.k8s.io",
-    "gateways.gateway.networking.k8s.io",
-    "httproutes.gateway.networking.k8s.io",
-    "grpcroutes.gateway.networking.k8s.io",
-    "referencegrants.gateway.networking.k8s.io",
-    "backendtlspolicies.gateway.networking.k8s.io",
-    "gatewayconfigs.sluice.dev",
-    "namespaces",
-    "nodes",
-    "services",
-    "endpointslices.discovery.k8s.io",
-    "secrets",
-    "configmaps",
-    "customresourcedefinitions.apiextensions.k8s.io",
-];
 
 /// Mode (2 with a filter) and number of filters of the thread of that name, from /proc/PID/task/TID/status.
 fn thread(pid: u32, name: &str) -> (u32, u32) {
@@ -113,7 +95,7 @@ fn spawn_with_program(inside: &Inside, api: &ApiServer) -> Guarded {
 #[test]
 fn the_builder_has_its_list_where_the_control_thread_can_have_none() {
     netns::run("builder-program", |inside| {
-        let api = ApiServer::start(&KINDS).unwrap();
+        let api = ApiServer::start(&READ_KINDS).unwrap();
         let gateway = spawn_with_program(inside, &api);
         assert_eq!(thread(gateway.pid(), MAIN), (0, 0), "it starts the program");
         wait::until("a list", || (thread(gateway.pid(), BUILDER) == (2, 1)).then_some(()));

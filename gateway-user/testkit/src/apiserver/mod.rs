@@ -18,6 +18,25 @@ use serde_json::Value;
 use crate::scratch::Scratch;
 use state::State;
 
+/// The kinds that a gateway reads in a cluster. NodeReports and Leases are not among them: without, each process says so once, and
+/// nobody leads.
+pub const READ_KINDS: [&str; 14] = [
+    "gatewayclasses.gateway.networking.k8s.io",
+    "gateways.gateway.networking.k8s.io",
+    "httproutes.gateway.networking.k8s.io",
+    "grpcroutes.gateway.networking.k8s.io",
+    "referencegrants.gateway.networking.k8s.io",
+    "backendtlspolicies.gateway.networking.k8s.io",
+    "gatewayconfigs.sluice.dev",
+    "namespaces",
+    "nodes",
+    "services",
+    "endpointslices.discovery.k8s.io",
+    "secrets",
+    "configmaps",
+    "customresourcedefinitions.apiextensions.k8s.io",
+];
+
 /// A running server on a free port of 127.0.0.1. Dropping it ends it.
 #[derive(Debug)]
 pub struct ApiServer {

@@ -15,7 +15,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use gateway_testkit::apiserver::ApiServer;
+use gateway_testkit::apiserver::{ApiServer, READ_KINDS};
 use gateway_testkit::http::Client;
 use gateway_testkit::netns::{self, Inside};
 use nix::unistd::geteuid;
@@ -91,7 +91,7 @@ struct Plan {
 
 impl Plan {
     fn measure(&self, inside: &Inside) -> Result<Figures> {
-        let api = ApiServer::start(&objects::KINDS)?;
+        let api = ApiServer::start(&READ_KINDS)?;
         objects::put_all(&api, self.routes);
         let (mut node, _controller) = self.start(inside, &api.kubeconfig()?)?;
         let mut client = until("the gateway accepts", || {

@@ -11,23 +11,6 @@ pub(super) const GATEWAYS: &str = "gateways.gateway.networking.k8s.io";
 pub(super) const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 const CLASSES: &str = "gatewayclasses.gateway.networking.k8s.io";
 const SLICES: &str = "endpointslices.discovery.k8s.io";
-/// The kinds that are there; without Leases nobody leads, and nobody writes statuses.
-pub(super) const KINDS: [&str; 14] = [
-    CLASSES,
-    GATEWAYS,
-    ROUTES,
-    "grpcroutes.gateway.networking.k8s.io",
-    "referencegrants.gateway.networking.k8s.io",
-    "backendtlspolicies.gateway.networking.k8s.io",
-    "gatewayconfigs.sluice.dev",
-    "namespaces",
-    "nodes",
-    "services",
-    SLICES,
-    "secrets",
-    "configmaps",
-    "customresourcedefinitions.apiextensions.k8s.io",
-];
 
 const NAMESPACE: &str = "edge";
 
