@@ -156,14 +156,17 @@ async fn watch_over(nodes: Arc<Nodes>, mut leading: watch::Receiver<Leading>) {
                 nodes.tick();
             }
         };
-        let mut lost = leading.clone();
         tokio::select! {
             () = leads => {}
-            lost = lost.wait_for(|leading| matches!(leading, Leading::Elsewhere { .. })) => match lost {
-                Ok(_) => nodes.begin(),
-                Err(_) => return,
-            },
+            () = lost(leading.clone()) => nodes.begin(),
         }
+    }
+}
+
+/// Returns once another controller leads: never, if nobody says who does.
+async fn lost(mut leading: watch::Receiver<Leading>) {
+    if leading.wait_for(|leading| matches!(leading, Leading::Elsewhere { .. })).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -224,7 +224,8 @@ async fn nodes_that_follow_get_addresses_and_one_whose_stream_is_gone_keeps_its_
     nodes.keep_evidence(15011);
     let local = LocalOptions { path: dir.join("nodes.sock"), users: Vec::new() };
     let options = ListenOptions { local, network: None, version: String::new() };
-    let (_leads, leading) = watch::channel(Leading::Here { term: 0 });
+    // Without a Lease nobody says anything else.
+    let leading = watch::channel(Leading::Here { term: 0 }).1;
     let table = Arc::new(SharedTable::new(1));
     let _server = listen(options, table, Arc::clone(&nodes), leading, || ()).unwrap();
     let process = Process::start_with(&server, None, Some(Arc::clone(&nodes)));
