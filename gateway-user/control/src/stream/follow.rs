@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway_sync::capability::Capabilities;
 use gateway_sync::client::{self, FollowError, Identity, Terms};
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::keep::{self, CopyWriter, KeepOptions};
 use super::probe::{self, ProbeAnswers, Prober};
 use super::remote::ControllerAddress;
-use super::teller::{Copy, Teller};
+use super::teller::{Copy, StreamState, Teller};
 use crate::backoff::{Backoff, jittered};
 use crate::reconcile::Received;
 
@@ -48,21 +48,6 @@ pub struct FollowOptions {
     pub keep: Option<KeepOptions>,
     /// Socket addresses at which other nodes reach it by probes ([`Following::answer`]).
     pub probe_at: Vec<String>,
-}
-
-/// The stream as this node sees it, for metrics and status.
-#[derive(Clone, Debug, Default)]
-pub struct StreamState {
-    /// True while a controller is there.
-    pub connected: bool,
-    /// Version of its program.
-    pub controller: String,
-    /// When it was heard last; `None` before the first time.
-    pub heard: Option<Instant>,
-    /// Connections that began.
-    pub connections: u64,
-    /// The reason for having none, as long as there is none.
-    pub error: Option<String>,
 }
 
 /// The thread that follows. Dropped, it ends.

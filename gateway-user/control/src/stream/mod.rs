@@ -12,10 +12,11 @@ mod probe;
 mod remote;
 mod teller;
 
-pub use follow::{FollowOptions, Following, StreamState, follow};
+pub use follow::{FollowOptions, Following, follow};
 pub use keep::KeepOptions;
 pub use listen::{ListenOptions, LocalOptions, NetworkOptions, StreamServer, listen};
 pub use loss::LossCounts;
 pub use nodes::{NodeLine, Nodes};
 pub use probe::ProbeAnswers;
 pub use remote::{ControllerAddress, NetworkAddress};
+pub use teller::StreamState;

@@ -10,11 +10,25 @@ use gateway_sync::replica::Replica;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::follow::StreamState;
 use super::keep::CopyWriter;
 use super::probe::Prober;
 use super::remote::ControllerAddress;
 use crate::reconcile::Received;
+
+/// The stream as this node sees it, for metrics and status.
+#[derive(Clone, Debug, Default)]
+pub struct StreamState {
+    /// True while a controller is there.
+    pub connected: bool,
+    /// Version of its program.
+    pub controller: String,
+    /// When it was heard last; `None` before the first time.
+    pub heard: Option<Instant>,
+    /// Connections that began.
+    pub connections: u64,
+    /// The reason for having none, as long as there is none.
+    pub error: Option<String>,
+}
 
 /// Tells the rest of the process what came.
 pub(super) struct Teller<F> {
