@@ -73,8 +73,8 @@ impl KeyWatch {
         Self { path, seen, next: Instant::now() + LOOK_INTERVAL }
     }
 
-    /// True if there is another key than the last time. Looks every ten seconds at most; a file that is no key now is as if
-    /// nothing had changed, since nothing could be sealed with it.
+    /// True if there is another key than the last time. Looks every ten seconds at most. A file that is no key now counts as
+    /// unchanged: it could seal nothing.
     pub(crate) fn has_changed(&mut self, now: Instant) -> bool {
         if now < self.next {
             return false;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -69,7 +69,7 @@ impl ControllerAddress {
     pub(super) async fn connect(&self, leader: Option<SocketAddr>) -> io::Result<Connected> {
         match self {
             Self::Local(path) => {
-                let stream = UnixStream::connect(path).await?;
+                let stream = UnixStream::connect(path).await.map_err(|error| hinted(path, error))?;
                 Ok(Connected { stream: Box::new(stream), token: String::new() })
             }
             Self::Network(network) => network.connect(leader).await,
@@ -119,9 +119,37 @@ impl NetworkAddress {
     }
 }
 
+/// The error of a socket's path, with the likely slip: a controller in a network has a port.
+fn hinted(path: &Path, error: io::Error) -> io::Error {
+    let is_bare = path.components().count() == 1 && path.is_relative();
+    if !is_bare || error.kind() != io::ErrorKind::NotFound {
+        return error;
+    }
+    let text = format!(
+        "{error}: no such socket here; a controller in a network needs its port, as in {}:15010",
+        path.display()
+    );
+    io::Error::new(error.kind(), text)
+}
+
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     connected
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_without_a_port_is_told_from_a_socket_that_is_not_there() {
+        let error = async |path: &str| {
+            let address = ControllerAddress::Local(path.into());
+            address.connect(None).await.map(drop).unwrap_err().to_string()
+        };
+        assert!(error("sluice-controller").await.contains("its port, as in sluice-controller:15010"));
+        assert!(!error("/nowhere/nodes.sock").await.contains("port"));
+    }
 }

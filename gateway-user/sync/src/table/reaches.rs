@@ -13,8 +13,8 @@ use crate::scope::{Scope, clusters_of};
 
 impl Table {
     /// Brings the reach of every item up to date after the representation `before` has become the present one, in which
-    /// these routes differ, and these clusters are new. An item whose reach differs counts as changed in version `next`: nodes may need it that did not. Gives
-    /// whether there is such an item.
+    /// these routes differ, and these clusters are new. An item whose reach differs counts as changed in version `next`: nodes
+    /// may need it that did not. True if there is such an item.
     pub(super) fn follow_reaches(
         &mut self,
         before: &Ir,

@@ -18,8 +18,8 @@ use serde_json::Value;
 use crate::scratch::Scratch;
 use state::State;
 
-/// The kinds that a gateway reads in a cluster. NodeReports and Leases are not among them: without, each process says so once, and
-/// nobody leads.
+/// The kinds that a gateway reads in a cluster. NodeReports and Leases are not among them: without those, no process leads,
+/// and each says so once.
 pub const READ_KINDS: [&str; 14] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
