@@ -51,7 +51,7 @@ fn message(certificate: &Certificate, now: i64) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use gateway_ir::{Bind, BindAddress, Listener, ListenerId, ListenerTls, PrivateKey, Protocol};
+    use gateway_ir::{Bind, BindAddress, Listener, ListenerId, ListenerTls, PrivateKey, Protocol, SharedMap};
 
     use super::*;
 
@@ -70,7 +70,7 @@ mod tests {
         let tls =
             ListenerTls { certificates: valid.iter().map(certificate).collect(), ..ListenerTls::default() };
         let id = ListenerId { gateway: ObjectName::new("edge", "gw"), listener: "https".to_owned() };
-        let listener = Listener { id, hostname: None, tls: Some(tls), routes: Vec::new() };
+        let listener = Listener { id, hostname: None, tls: Some(tls), routes: SharedMap::new() };
         let bind = |port| Bind {
             address: BindAddress::Any,
             port,

@@ -187,7 +187,7 @@ impl<'a> EndpointCheck<'a> {
 
 #[cfg(test)]
 mod tests {
-    use gateway_ir::ObjectName;
+    use gateway_ir::{ObjectName, SharedMap};
     use gateway_steer::SteerBind;
 
     use super::*;
@@ -214,7 +214,8 @@ mod tests {
     fn left_out(own: &OwnPorts, addresses: &[&str]) -> Vec<String> {
         let cluster = ClusterKey::new(ObjectName::new("shop", "echo"), 80);
         let addresses: Vec<SocketAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
-        let all = Arc::new(Endpoints { clusters: [(cluster.clone(), addresses.clone().into())].into() });
+        let clusters = SharedMap::unit(cluster.clone(), addresses.clone().into());
+        let all = Arc::new(Endpoints { clusters });
         let (rest, refused) = own.without(&all, &plan());
         let left_out: usize = refused.iter().map(|one| 1 + one.more).sum();
         assert_eq!(rest.clusters[&cluster].len() + left_out, addresses.len());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gateway_ir::Endpoints;
+use gateway_ir::{DiffItem, Endpoints};
 use gateway_steer::{Rejection, SteerPlan};
 use gateway_translate::{NodeReport, RejectedBind, RejectionReason, digests};
 
@@ -20,7 +20,11 @@ pub(crate) fn without(plan: &SteerPlan, refused: &[Rejection]) -> SteerPlan {
 pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints> {
     let Some(live) = live.filter(|live| live.endpoints != *new) else { return Arc::clone(new) };
     let mut both = Endpoints::clone(&live.endpoints);
-    both.clusters.extend(new.clusters.iter().map(|(key, addresses)| (key.clone(), Arc::clone(addresses))));
+    for difference in live.endpoints.clusters.diff(&new.clusters) {
+        if let DiffItem::Add(key, addresses) | DiffItem::Update { new: (key, addresses), .. } = difference {
+            both.clusters.insert(key.clone(), Arc::clone(addresses));
+        }
+    }
     Arc::new(both)
 }
 

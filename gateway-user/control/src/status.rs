@@ -5,7 +5,8 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher as _};
 use std::sync::Arc;
 
-use gateway_api_types::{Condition, ConditionStatus};
+use gateway_api_types::{Condition, ConditionStatus, RouteStatus};
+use gateway_ir::DiffItem;
 use gateway_translate::StatusSet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -62,12 +63,15 @@ impl Since {
                 date(hash(&("listener", name, &listener.name)), &mut listener.conditions);
             }
         }
-        for (name, status) in Arc::make_mut(&mut set.routes) {
-            for parent in &mut Arc::make_mut(status).parents {
+        let dated = set.routes.iter().map(|(name, status)| {
+            let mut status = RouteStatus::clone(status);
+            for parent in &mut status.parents {
                 let place = hash(&("route", name, &parent.parent_ref, &parent.controller_name));
                 date(place, &mut parent.conditions);
             }
-        }
+            (name.clone(), Arc::new(status))
+        });
+        set.routes = dated.collect();
         set
     }
 
@@ -108,19 +112,19 @@ fn are_same(one: &StatusSet, other: &StatusSet) -> bool {
                 one.name == other.name && same_statuses(&one.conditions, &other.conditions)
             })
     });
-    let routes = || {
-        alike(&one.routes, &other.routes, |one, other| {
-            // Routes that were not translated again share theirs.
-            Arc::ptr_eq(one, other)
-                || one.parents.len() == other.parents.len()
-                    && one.parents.iter().zip(&other.parents).all(|(one, other)| {
-                        one.parent_ref == other.parent_ref
-                            && one.controller_name == other.controller_name
-                            && same_statuses(&one.conditions, &other.conditions)
-                    })
-        })
+    let is_same = |one: &RouteStatus, other: &RouteStatus| {
+        one.parents.len() == other.parents.len()
+            && one.parents.iter().zip(&other.parents).all(|(one, other)| {
+                one.parent_ref == other.parent_ref
+                    && one.controller_name == other.controller_name
+                    && same_statuses(&one.conditions, &other.conditions)
+            })
     };
-    classes && gateways && (Arc::ptr_eq(&one.routes, &other.routes) || routes())
+    let mut routes = one.routes.diff(&other.routes).map(|difference| match difference {
+        DiffItem::Update { old: (_, old), new: (_, new) } => is_same(old, new),
+        DiffItem::Add(..) | DiffItem::Remove(..) => false,
+    });
+    classes && gateways && routes.all(|same| same)
 }
 
 /// True if two maps have the same keys with values that are alike.
@@ -180,7 +184,7 @@ mod tests {
             let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("a", *name) };
             (id, Arc::new(serde_json::from_value(json!({"parents": [parent]})).unwrap()))
         });
-        set.routes = Arc::new(routes.collect());
+        set.routes = routes.collect();
         set
     }
 
@@ -190,10 +194,13 @@ mod tests {
         let base = set("True", &[("l", "True")], &[("r", "g", &[("Accepted", "True")])]);
         let since = Arc::new(Since::default().follow(&base, at(1)));
         let mut reworded = base.clone();
-        for route in Arc::make_mut(&mut reworded.routes).values_mut() {
-            let condition = &mut Arc::make_mut(route).parents[0].conditions[0];
+        let routes = base.routes.iter().map(|(id, route)| {
+            let mut route = RouteStatus::clone(route);
+            let condition = &mut route.parents[0].conditions[0];
             (condition.observed_generation, condition.message) = (Some(2), "moved".to_owned());
-        }
+            (id.clone(), Arc::new(route))
+        });
+        reworded.routes = routes.collect();
         for same in [&base, &reworded] {
             assert!(Arc::ptr_eq(&since.after(&base, same, at(2)), &since));
         }

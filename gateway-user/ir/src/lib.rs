@@ -31,5 +31,11 @@ pub use route::{
     Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
 };
 pub use tls::{Certificate, ListenerTls, PrivateKey, TlsVersion};
-pub use topology::{AttachedRoute, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};
+pub use topology::{AttachedRoutes, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};
 pub use validate::check_name;
+
+/// A sorted map whose copies share all that is alike in them: a copy takes no time, a change that of a path through the tree,
+/// and two copies are compared by what differs (decision 284).
+pub use imbl::OrdMap as SharedMap;
+/// A difference of two such maps.
+pub use imbl::ordmap::DiffItem;

@@ -1,13 +1,12 @@
 //! Places where requests arrive: addresses and ports, the listeners behind them, and the routes
 //! attached to those.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hostname, HttpRoute, ListenerId, ListenerTls, RouteId};
+use crate::{Hostname, HttpRoute, ListenerId, ListenerTls, RouteId, SharedMap};
 
 /// Everything that is to be served, but for endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -17,7 +16,7 @@ pub struct Ir {
     /// Every attached route, once, however many listeners it is attached to. A list when serialised: text
     /// formats have no maps with structured keys, and each route carries its id.
     #[serde(serialize_with = "routes_as_list::serialize")]
-    pub http_routes: BTreeMap<RouteId, Arc<HttpRoute>>,
+    pub http_routes: SharedMap<RouteId, Arc<HttpRoute>>,
 }
 
 /// One address and port, and the listeners that share it.
@@ -62,18 +61,13 @@ pub struct Listener {
     /// Its TLS settings; on binds of [`Protocol::Https`] only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
-    /// Routes attached to it, ordered by [`RouteId`].
-    pub routes: Vec<AttachedRoute>,
+    /// Routes attached to it.
+    #[serde(serialize_with = "attached_as_list::serialize")]
+    pub routes: AttachedRoutes,
 }
 
-/// A route on a listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttachedRoute {
-    /// Key into [`Ir::http_routes`].
-    pub route: RouteId,
-    /// The hosts on which it is served here; never empty.
-    pub hostnames: Arc<[MatchHostname]>,
-}
+/// Routes on a listener, by their keys in [`Ir::http_routes`], each with the hosts on which it is served there; never none.
+pub type AttachedRoutes = SharedMap<RouteId, Arc<[MatchHostname]>>;
 
 /// One host pattern of an attached route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,16 +82,31 @@ pub struct MatchHostname {
     pub original: Option<Hostname>,
 }
 
+mod attached_as_list {
+    use serde::{Serialize, Serializer};
+
+    use crate::{AttachedRoutes, MatchHostname, RouteId};
+
+    #[derive(Serialize)]
+    struct AttachedRoute<'a> {
+        route: &'a RouteId,
+        hostnames: &'a [MatchHostname],
+    }
+
+    pub(super) fn serialize<S: Serializer>(routes: &AttachedRoutes, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(routes.iter().map(|(route, hostnames)| AttachedRoute { route, hostnames }))
+    }
+}
+
 mod routes_as_list {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use serde::Serializer;
 
-    use crate::{HttpRoute, RouteId};
+    use crate::{HttpRoute, RouteId, SharedMap};
 
     pub(super) fn serialize<S: Serializer>(
-        routes: &BTreeMap<RouteId, Arc<HttpRoute>>,
+        routes: &SharedMap<RouteId, Arc<HttpRoute>>,
         s: S,
     ) -> Result<S::Ok, S::Error> {
         s.collect_seq(routes.values())

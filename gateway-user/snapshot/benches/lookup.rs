@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gateway_ir::{
-    Action, AttachedRoute, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir,
-    Listener, ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, RouteId, RouteKind, RouteMatch,
-    Timeouts, WeightedBackend, WeightedTarget,
+    Action, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir, Listener,
+    ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, RouteId, RouteKind, RouteMatch, Timeouts,
+    WeightedBackend, WeightedTarget,
 };
 use gateway_snapshot::{FieldList, RequestView, WorkerRegexes, compile};
 
@@ -74,7 +74,7 @@ fn ir(shape: Shape, size: usize) -> Ir {
     let attached = routes.iter().map(|(id, (host, _))| {
         let hostname = Hostname::parse(host).ok();
         let hostnames = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
-        AttachedRoute { route: id.clone(), hostnames }
+        (id.clone(), hostnames)
     });
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: "http".into() };
     let listener = Listener { id, hostname: None, tls: None, routes: attached.collect() };
@@ -87,17 +87,17 @@ fn ir(shape: Shape, size: usize) -> Ir {
 /// The rival: every route in turn, the longest prefix kept.
 fn scan<'a>(ir: &'a Ir, host: &str, path: &str) -> Option<(&'a RouteId, usize)> {
     let mut best = None;
-    for attached in &ir.binds[0].listeners[0].routes {
+    for (id, hostnames) in &ir.binds[0].listeners[0].routes {
         let covers = |name: &MatchHostname| name.effective.as_ref().is_none_or(|name| name.matches(host));
-        if !attached.hostnames.iter().any(covers) {
+        if !hostnames.iter().any(covers) {
             continue;
         }
-        for matching in ir.http_routes[&attached.route].rules.iter().flat_map(|rule| &rule.matches) {
+        for matching in ir.http_routes[id].rules.iter().flat_map(|rule| &rule.matches) {
             let PathMatch::Prefix(prefix) = &matching.path else { continue };
             let rest = path.strip_prefix(prefix.trim_end_matches('/'));
             let holds = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             if holds && best.is_none_or(|(_, length)| prefix.len() > length) {
-                best = Some((&attached.route, prefix.len()));
+                best = Some((id, prefix.len()));
             }
         }
     }

@@ -90,7 +90,8 @@ fn hosts_that_nobody_serves_are_told_from_those_without_routes() {
         &["the listeners here are ingress/shared/http for host *.example.com", "404 no_listener_for_host"],
     );
     let mut ir = ir();
-    ir.binds[0].listeners[0].routes.retain(|attached| *attached.route.object.name == *"a");
+    let routes = &mut ir.binds[0].listeners[0].routes;
+    *routes = routes.clone().into_iter().filter(|(route, _)| *route.object.name == *"a").collect();
     let snapshot = compile(&ir, Generation(1));
     let text = Request::get("b.example.com", "/")
         .view(|view| explain(&snapshot, local(), Scheme::Http, view))

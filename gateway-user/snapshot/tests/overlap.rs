@@ -28,11 +28,11 @@ type Host<'a> = Option<&'a Hostname>;
 
 fn hosts<'a>(ir: &'a Ir, listener: &'a Listener) -> BTreeMap<Host<'a>, OnHost<'a>> {
     let mut hosts: BTreeMap<Host<'a>, Vec<HostRoute<'a>>> = BTreeMap::new();
-    for attached in &listener.routes {
-        let route = &*ir.http_routes[&attached.route];
+    for (id, hostnames) in &listener.routes {
+        let route = &*ir.http_routes[id];
         // Of several originals with one effective hostname the most specific counts.
         let mut best: BTreeMap<Host<'_>, Host<'_>> = BTreeMap::new();
-        for name in attached.hostnames.iter() {
+        for name in hostnames.iter() {
             let original = best.entry(name.effective.as_ref()).or_insert(name.original.as_ref());
             *original = (*original).min_by_rank(name.original.as_ref());
         }
@@ -135,7 +135,7 @@ fn what_is_said_of_overlapping_matches_holds_for_every_request() {
                     (Outcome::Hit { listener, route, .. }, Some(bind)) => {
                         checked.hits.set(checked.hits.get() + 1);
                         let of = bind.listeners.iter().find(|one| one.id == *listener).unwrap();
-                        let names = &of.routes.iter().find(|one| one.route == *route).unwrap().hostnames;
+                        let names = &of.routes[route];
                         let covering = names.iter().map(|name| name.effective.as_ref());
                         let covering =
                             covering.filter(|name| name.is_none_or(|name| name.matches(&request.host)));

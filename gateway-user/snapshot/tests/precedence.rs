@@ -128,7 +128,9 @@ fn of_identical_intersections_the_more_specific_original_hostname_goes_first() {
         assert_eq!(taken(&ir, &Request::get("a.example.com", "/a/b")), format!("{exact_name}/0"));
         assert_eq!(taken(&ir, &Request::get("a.example.com", "/c")), format!("{any}/0"));
         let mut without = ir.clone();
-        without.binds[0].listeners[0].routes.retain(|attached| *attached.route.object.name != *exact_name);
+        let routes = &mut without.binds[0].listeners[0].routes;
+        let others = routes.clone().into_iter().filter(|(route, _)| *route.object.name != *exact_name);
+        *routes = others.collect();
         assert_eq!(taken(&without, &Request::get("a.example.com", "/a/b")), format!("{short}/0"));
     }
 }

@@ -1,6 +1,7 @@
 //! A node's copy of its controller's table, and what is to be served by it.
 
 mod assemble;
+mod edits;
 mod names;
 
 use std::collections::BTreeMap;
@@ -10,11 +11,11 @@ use bytes::Bytes;
 use crate::bucket::{self, Digest};
 use crate::capability::Capabilities;
 use crate::frame::{Closed, Commit, Delete, DownFrame, Put};
-use crate::item::{DecodeError, Desired, Value, decode};
+use crate::item::{Attached, DecodeError, Desired, Value, decode};
 use crate::key::Key;
 use crate::table::Position;
 
-use self::assemble::Touched;
+use self::edits::Edits;
 use self::names::Names;
 
 /// Closed items that are named in an acknowledgement; the others are counted.
@@ -145,21 +146,25 @@ impl Replica {
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<u64, ReplicaError> {
-        let mut touched = if self.items.is_empty() { Touched::ALL } else { Touched::default() };
+        let mut edits = Edits::default();
+        if self.items.is_empty() {
+            edits.all();
+        }
         // With its room: a first connection brings more than any change after it.
         for change in std::mem::take(&mut self.staged) {
             match change {
                 Change::Clear(bucket) => {
-                    touched = Touched::ALL;
+                    edits.all();
                     self.items.retain(|key, _| bucket::of(key) != bucket);
                 }
                 Change::Put(key, entry) => {
-                    touched.note(key.kind);
+                    let before = self.items.get(&key).and_then(|entry| entry.value.as_ref());
+                    edits.note(&key, before, entry.value.as_ref());
                     self.items.insert(key, entry);
                 }
                 Change::Delete(key) => {
-                    touched.note(key.kind);
-                    self.items.remove(&key);
+                    let before = self.items.remove(&key).and_then(|entry| entry.value);
+                    edits.note(&key, before.as_ref(), None);
                 }
             }
         }
@@ -169,8 +174,17 @@ impl Replica {
         }
         self.names.forget_unused();
         (self.epoch, self.version) = (self.from, commit.version);
-        let values = self.items.values().filter_map(|entry| entry.value.as_ref());
-        self.desired = assemble::desired(values, &self.desired, touched);
+        self.desired = edits.put_into(&self.desired, |place| self.is_open(place)).unwrap_or_else(|| {
+            let values = self.items.values().filter_map(|entry| entry.value.as_ref());
+            assemble::desired(values, &self.desired)
+        });
         Ok(commit.version)
+    }
+
+    /// True if there is a listener at this place and it serves routes.
+    fn is_open(&self, place: &Attached) -> bool {
+        let key = Key::listener(place.address, place.port, &place.listener);
+        let value = self.items.get(&key).and_then(|entry| entry.value.as_ref());
+        matches!(value, Some(Value::Listener(listener)) if !listener.is_closed)
     }
 }

@@ -1,10 +1,12 @@
 //! The part of what is to be served that one node is told: Gateways that are not served there are hidden, with all that
 //! only they need.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use gateway_ir::{Action, Bind, ClusterKey, Endpoints, HttpRoute, Ir, ObjectName, Placement, WeightedTarget};
+use gateway_ir::{
+    Action, Bind, ClusterKey, Endpoints, HttpRoute, Ir, ObjectName, Placement, SharedMap, WeightedTarget,
+};
 
 use crate::item::Desired;
 
@@ -43,9 +45,10 @@ impl Desired {
         let is_seen = |gateway: &ObjectName| !scope.hidden.contains(gateway);
         let binds: Vec<_> = self.ir.binds.iter().filter_map(|bind| seen_bind(bind, is_seen)).collect();
         let listeners = binds.iter().flat_map(|bind| &bind.listeners);
-        let seen: HashSet<_> = listeners.flat_map(|one| &one.routes).map(|one| &one.route).collect();
+        let seen: HashSet<_> = listeners.flat_map(|one| one.routes.keys()).collect();
         let routes = self.ir.http_routes.iter().filter(|(id, _)| seen.contains(id));
-        let http_routes: BTreeMap<_, _> = routes.map(|(id, route)| (id.clone(), Arc::clone(route))).collect();
+        let http_routes: SharedMap<_, Arc<HttpRoute>> =
+            routes.map(|(id, route)| (id.clone(), Arc::clone(route))).collect();
         let needed: HashSet<_> = http_routes.values().flat_map(|route| clusters_of(route)).collect();
         let clusters = self.endpoints.clusters.iter().filter(|(key, _)| needed.contains(key));
         let clusters = clusters.map(|(key, all)| (key.clone(), Arc::clone(all))).collect();

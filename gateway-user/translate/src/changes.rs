@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::gateway::GatewayState;
 use crate::read::{Read, find_gateway};
-use crate::route;
+use crate::route::{self, Route};
 use crate::slice;
 use crate::view::{self, View};
 
@@ -27,6 +27,8 @@ pub(crate) struct PreviousObjects {
     tls_policies: Objects<BackendTlsPolicy>,
     http_routes: Objects<HttpRoute>,
     grpc_routes: Objects<GrpcRoute>,
+    /// Routes of any controller that have expressions.
+    expressive: BTreeSet<RouteId>,
     gateways: BTreeMap<ObjectKey, GatewaySummary>,
     namespace_names: BTreeSet<String>,
 }
@@ -85,6 +87,11 @@ impl PreviousObjects {
         changes
     }
 
+    /// Routes of any controller that have expressions, by kind and name.
+    pub(crate) fn expressive(&self) -> &BTreeSet<RouteId> {
+        &self.expressive
+    }
+
     /// True if a name came or went; so do the other methods say.
     fn namespaces(&mut self, resources: &ResourceSet, changes: &mut Changes) -> bool {
         let edits = edits(&mut self.namespaces, &resources.namespaces);
@@ -109,6 +116,8 @@ impl PreviousObjects {
         let http = edits(&mut self.http_routes, &resources.http_routes);
         let grpc = edits(&mut self.grpc_routes, &resources.grpc_routes);
         let listing = http.iter().any(Edit::is_listing) || grpc.iter().any(Edit::is_listing);
+        http.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
+        grpc.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
         let http = http.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
         let grpc = grpc.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
         changes.routes.extend(http.map(|edit| route::id(RouteKind::HTTPRoute, &edit.key)));
@@ -216,6 +225,19 @@ impl<T> Edit<T> {
     /// True if the part that translation reads is another one.
     fn changed<'e, P: PartialEq>(&'e self, part: impl Fn(&'e T) -> P) -> bool {
         self.old.as_deref().map(&part) != self.new.as_deref().map(&part)
+    }
+}
+
+impl<T: Route> Edit<T> {
+    /// Takes note of whether a route has expressions, as it is in `object`.
+    pub(crate) fn note_expressions(&self, expressive: &mut BTreeSet<RouteId>, object: Option<&T>) {
+        let sides = self.new.as_deref().or(self.old.as_deref());
+        let Some(kind) = sides.map(Route::kind) else { return };
+        let id = route::id(kind, &self.key);
+        match object.is_some_and(Route::has_expressions) {
+            true => drop(expressive.insert(id)),
+            false => drop(expressive.remove(&id)),
+        }
     }
 }
 

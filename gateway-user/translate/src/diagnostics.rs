@@ -91,6 +91,11 @@ impl fmt::Display for ConfigError {
 }
 
 impl Diagnostics {
+    /// True if there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn push(&mut self, severity: Severity, object: &ObjectRef, field: &str, message: &str) {
         self.0.push(Diagnostic {
             severity,

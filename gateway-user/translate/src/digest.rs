@@ -47,17 +47,17 @@ mod tests {
     use std::sync::Arc;
 
     use gateway_ir::{
-        AttachedRoute, Bind, BindAddress, Certificate, Hostname, Listener, ListenerId, ListenerTls,
-        PrivateKey, Protocol, RouteId, RouteKind, TlsVersion,
+        Bind, BindAddress, Certificate, Hostname, Listener, ListenerId, ListenerTls, PrivateKey, Protocol,
+        RouteId, RouteKind, SharedMap, TlsVersion,
     };
 
     use super::*;
 
     fn ir(port: u16, hostname: Option<&str>, routes: usize) -> Ir {
         let gateway = ObjectName::new("edge", "gw");
-        let route = |n: usize| AttachedRoute {
-            route: RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("edge", n.to_string()) },
-            hostnames: Arc::default(),
+        let route = |n: usize| {
+            let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("edge", n.to_string()) };
+            (id, Arc::default())
         };
         let listener = Listener {
             id: ListenerId { gateway, listener: "web".to_owned() },
@@ -118,7 +118,7 @@ mod tests {
                 id: ListenerId { gateway: ObjectName::new("edge", gateway), listener: name.to_owned() },
                 hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
                 tls,
-                routes: Vec::new(),
+                routes: SharedMap::new(),
             };
         let tls = |certificates: &[&Arc<Certificate>], min_version, is_default| {
             let certificates = certificates.iter().map(|one| Arc::clone(one)).collect();

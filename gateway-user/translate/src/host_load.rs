@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use gateway_api_types::{Condition, ConditionStatus, RouteStatus};
 use gateway_ir::{
-    Action, Hostname, HttpRoute, HttpRule, Ir, Listener, PathMatch, RouteId, RouteMatch, RuleError,
-    RuleErrorKind,
+    Action, Hostname, HttpRoute, HttpRule, Ir, Listener, ListenerId, MatchHostname, PathMatch, RouteId,
+    RouteMatch, RuleError, RuleErrorKind,
 };
 
 use crate::reason::{self, condition, kind};
@@ -56,13 +56,15 @@ fn first_element(path: &PathMatch) -> Option<&str> {
     (!element.is_empty() && !path.contains('%')).then_some(element)
 }
 
-/// Finds the rules that are over the budget of a host. `total` gives the number of a route's conditions:
-/// where even all of a listener's together are below it, which is nearly always, nothing else is looked at.
-pub(crate) fn over(ir: &Ir, total: impl Fn(&RouteId) -> usize) -> OverBudget {
+/// Finds the rules that are over the budget of a host. `total` gives the number of a route's conditions. Where even all of a
+/// listener's together are below it, which is nearly always, nothing else is looked at: that is known of those that are not
+/// `heavy`.
+pub(crate) fn over(ir: &Ir, heavy: &BTreeSet<&ListenerId>, total: impl Fn(&RouteId) -> usize) -> OverBudget {
     let mut refused = OverBudget::default();
     let mut seen = BTreeSet::new();
-    for listener in ir.binds.iter().flat_map(|bind| &bind.listeners) {
-        let on_hosts = |one: &gateway_ir::AttachedRoute| total(&one.route) * one.hostnames.len();
+    let listeners = ir.binds.iter().flat_map(|bind| &bind.listeners);
+    for listener in listeners.filter(|listener| heavy.contains(&listener.id)) {
+        let on_hosts = |(route, hostnames): (&RouteId, &Arc<[MatchHostname]>)| total(route) * hostnames.len();
         if listener.routes.iter().map(on_hosts).sum::<usize>() > CONDITIONS_MAX && seen.insert(&listener.id) {
             refused.judge(ir, listener, &total);
         }
@@ -73,9 +75,9 @@ pub(crate) fn over(ir: &Ir, total: impl Fn(&RouteId) -> usize) -> OverBudget {
 impl OverBudget {
     fn judge(&mut self, ir: &Ir, listener: &Listener, total: impl Fn(&RouteId) -> usize) {
         let mut hosts: BTreeMap<Option<&Hostname>, Vec<&Arc<HttpRoute>>> = BTreeMap::new();
-        for one in listener.routes.iter().filter(|one| total(&one.route) > 0) {
-            let Some(route) = ir.http_routes.get(&one.route) else { continue };
-            for hostname in one.hostnames.iter() {
+        for (id, hostnames) in listener.routes.iter().filter(|(id, _)| total(id) > 0) {
+            let Some(route) = ir.http_routes.get(id) else { continue };
+            for hostname in hostnames.iter() {
                 hosts.entry(hostname.effective.as_ref()).or_default().push(route);
             }
         }
@@ -120,6 +122,11 @@ impl OverBudget {
                 *under.entry(element.unwrap_or_default()).or_default() += more;
             }
         }
+    }
+
+    /// The routes of refused rules.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &RouteId> {
+        self.0.keys()
     }
 
     /// Every refused rule.

@@ -1,13 +1,13 @@
-//! Results of earlier translations, kept with the reads that they depend on.
+//! Routes as they were translated, kept with the reads that they depend on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
-use gateway_ir::{ClusterKey, Endpoints, RouteId};
+use gateway_ir::RouteId;
 
 use crate::changes::Changes;
-use crate::endpoints::{self, ClusterState};
+use crate::diagnostics::Diagnostics;
 use crate::price::{Prices, RejectedParts};
 use crate::read::{Read, Reader};
 use crate::route::{self, OwnRoute, Route, RouteState};
@@ -15,7 +15,23 @@ use crate::status::MissingGateway;
 
 /// Every route, by kind, namespace and name.
 #[derive(Debug, Default)]
-pub(crate) struct Routes(BTreeMap<RouteId, RouteMemo>);
+pub(crate) struct Routes {
+    memos: BTreeMap<RouteId, RouteMemo>,
+    few: Few,
+}
+
+/// Routes that every update looks at, whatever was edited. Most are in none of these.
+#[derive(Debug, Default)]
+struct Few {
+    /// Those with diagnostics.
+    told: BTreeSet<RouteId>,
+    /// Those that name a Gateway that does not exist, nearly one of ours.
+    missing: BTreeSet<RouteId>,
+    /// Those of ours with expressions.
+    demanding: BTreeSet<RouteId>,
+    /// Those with refused expressions or rules.
+    refused: BTreeSet<RouteId>,
+}
 
 #[derive(Debug)]
 struct RouteMemo {
@@ -34,28 +50,6 @@ pub(crate) struct Edited {
     pub(crate) is_translated: bool,
 }
 
-/// Every cluster that a served route refers to.
-#[derive(Debug, Default)]
-pub(crate) struct Clusters {
-    /// Looked into for every backend at every edit, and so not in order.
-    memos: HashMap<ClusterKey, ClusterMemo>,
-    round: u64,
-    /// Clusters that were asked for in this round.
-    used: usize,
-    /// True if one is new in this round, or has other addresses.
-    has_changed: bool,
-    /// Those of the last round.
-    endpoints: Arc<Endpoints>,
-}
-
-#[derive(Debug)]
-struct ClusterMemo {
-    reads: Box<[Read]>,
-    state: ClusterState,
-    /// The round in which it was last asked for.
-    used: u64,
-}
-
 impl Routes {
     /// Translates those that changed, or read what changed. `reader` makes a reader for each.
     pub(crate) fn update<'v, 'a: 'v>(
@@ -69,7 +63,7 @@ impl Routes {
         let mut stale = changes.routes.clone();
         stale.extend(self.judged_anew(prices));
         if !changes.reads.is_empty() {
-            let readers = self.0.iter().filter(|(_, memo)| changes.concern(&memo.reads));
+            let readers = self.memos.iter().filter(|(_, memo)| changes.concern(&memo.reads));
             stale.extend(readers.map(|(key, _)| key.clone()));
         }
         stale.sort();
@@ -77,33 +71,34 @@ impl Routes {
         let mut edited = Vec::with_capacity(stale.len());
         for id in stale {
             let Some(object) = route::find(resources, &id) else {
-                let before = self.0.remove(&id).and_then(|memo| memo.state.own);
+                let before = self.memos.remove(&id).and_then(|memo| memo.state.own);
+                self.few.note(&id, None);
                 edited.push(Edited { id, before, is_translated: false });
                 continue;
             };
             // The scan budget is checked when all routes are there; most often with the result of before.
-            let rules = self.0.get(&id).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
+            let rules = self.memos.get(&id).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
             let refusals = RejectedParts { texts: prices.refused(&id), rules };
             edited.push(self.translate(id, object, controller, refusals, reader()));
         }
-        if edited.len() > self.0.len() / 2 {
+        if edited.len() > self.memos.len() / 2 {
             // Nodes of a map that grew in order are half empty; those of one that is made at once are full.
-            self.0 = std::mem::take(&mut self.0).into_iter().collect();
+            self.memos = std::mem::take(&mut self.memos).into_iter().collect();
         }
         edited
     }
 
     /// Those that name a Gateway that does not exist, nearly one of ours.
     pub(crate) fn missing_gateways(&self) -> impl Iterator<Item = (RouteId, MissingGateway)> {
-        self.0.iter().filter_map(|(id, memo)| {
-            let missing = memo.state.missing.as_deref()?;
+        self.few.missing.iter().filter_map(|id| {
+            let missing = self.memos.get(id)?.state.missing.as_deref()?;
             Some((id.clone(), missing.clone()))
         })
     }
 
     /// One with a parent of ours.
     pub(crate) fn find(&self, id: &RouteId) -> Option<&OwnRoute> {
-        self.0.get(id)?.state.own.as_ref()
+        self.memos.get(id)?.state.own.as_ref()
     }
 
     /// Translates those again whose rules may now have other expressions tried than before.
@@ -114,13 +109,16 @@ impl Routes {
         controller: &str,
         reader: impl Fn() -> Reader<'v, 'a>,
     ) -> Vec<Edited> {
-        let before = self.0.iter().filter(|(_, memo)| !memo.refusals.rules.is_empty());
-        for key in before.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
-            refused.entry(key).or_default();
+        for key in &self.few.refused {
+            if !refused.contains_key(key) {
+                refused.insert(key.clone(), BTreeMap::new());
+            }
         }
         let mut edited = Vec::new();
         for (key, rules) in refused {
-            let Some((memo, object)) = self.0.get(&key).zip(route::find(resources, &key)) else { continue };
+            let Some((memo, object)) = self.memos.get(&key).zip(route::find(resources, &key)) else {
+                continue;
+            };
             if memo.refusals.rules != rules {
                 let refusals = RejectedParts { rules, ..memo.refusals.clone() };
                 edited.push(self.translate(key, object, controller, refusals, reader()));
@@ -138,30 +136,58 @@ impl Routes {
         reader: Reader<'_, '_>,
     ) -> Edited {
         let mut state = route::evaluate(&reader, controller, object, &refusals);
-        let memo = self.0.get(&id);
+        let memo = self.memos.get(&id);
         if let (Some(new), Some(old)) = (&mut state.own, memo.and_then(|memo| memo.state.own.as_ref())) {
             new.share(old);
         }
-        let memo = self.0.insert(id.clone(), RouteMemo { reads: reader.into_reads(), refusals, state });
+        let new = RouteMemo { reads: reader.into_reads(), refusals, state };
+        self.few.note(&id, Some(&new));
+        let memo = self.memos.insert(id.clone(), new);
         Edited { id, before: memo.and_then(|memo| memo.state.own), is_translated: true }
     }
 
     /// Routes that may not have the expressions that they had, or the other way round.
     fn judged_anew(&self, prices: &Prices) -> Vec<RouteId> {
-        let before = self.0.iter().filter(|(_, memo)| !memo.refusals.texts.is_empty()).map(|(key, _)| key);
-        let differs =
-            |key: &&RouteId| self.0.get(*key).is_some_and(|memo| memo.refusals.texts != prices.refused(key));
-        before.chain(prices.routes()).filter(differs).cloned().collect()
+        let differs = |key: &&RouteId| {
+            self.memos.get(*key).is_some_and(|memo| memo.refusals.texts != prices.refused(key))
+        };
+        self.few.refused.iter().chain(prices.routes()).filter(differs).cloned().collect()
     }
 
-    /// All of them.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &RouteState> {
-        self.0.values().map(|memo| &memo.state)
+    /// The diagnostics of all of them, by route.
+    pub(crate) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostics> {
+        self.few.told.iter().filter_map(|id| Some(&self.memos.get(id)?.state.diagnostics))
     }
 
     /// Those with a parent of ours.
     pub(crate) fn own(&self) -> impl Iterator<Item = &OwnRoute> {
-        self.all().filter_map(|state| state.own.as_ref())
+        self.memos.values().filter_map(|memo| memo.state.own.as_ref())
+    }
+
+    /// Those with a parent of ours that have expressions.
+    pub(crate) fn demanding(&self) -> impl Iterator<Item = &OwnRoute> {
+        self.few.demanding.iter().filter_map(|id| self.find(id))
+    }
+}
+
+impl Few {
+    /// Takes note of a route as it is now; `None` if it is gone.
+    fn note(&mut self, id: &RouteId, memo: Option<&RouteMemo>) {
+        let has_texts = |memo: &RouteMemo| !memo.refusals.texts.is_empty();
+        let has_rules = |memo: &RouteMemo| !memo.refusals.rules.is_empty();
+        let demands = |memo: &RouteMemo| memo.state.own.as_ref().is_some_and(|own| !own.demands.is_empty());
+        for (set, belongs) in [
+            (&mut self.told, memo.is_some_and(|memo| !memo.state.diagnostics.is_empty())),
+            (&mut self.missing, memo.is_some_and(|memo| memo.state.missing.is_some())),
+            (&mut self.demanding, memo.is_some_and(demands)),
+            (&mut self.refused, memo.is_some_and(|memo| has_texts(memo) || has_rules(memo))),
+        ] {
+            if !belongs {
+                set.remove(id);
+            } else if !set.contains(id) {
+                set.insert(id.clone());
+            }
+        }
     }
 }
 
@@ -174,53 +200,5 @@ impl OwnRoute {
         if self.status == old.status {
             self.status = Arc::clone(&old.status);
         }
-    }
-}
-
-impl Clusters {
-    /// Begins a translation: what is not asked for until [`Clusters::finish`] is forgotten.
-    pub(crate) fn start(&mut self) {
-        self.round += 1;
-        (self.used, self.has_changed) = (0, false);
-    }
-
-    /// The message about a cluster, and true if it had to be made anew.
-    pub(crate) fn ask<'v, 'a: 'v>(
-        &mut self,
-        key: &ClusterKey,
-        changes: &Changes,
-        reader: impl Fn() -> Reader<'v, 'a>,
-    ) -> (Option<String>, bool) {
-        let round = self.round;
-        let known = self.memos.get_mut(key);
-        if let Some(memo) = known.filter(|memo| memo.used == round || !changes.concern(&memo.reads)) {
-            self.used += usize::from(memo.used != round);
-            memo.used = round;
-            return (memo.state.note.clone(), false);
-        }
-        let reader = reader();
-        let mut state = endpoints::evaluate(&reader, key);
-        match self.memos.get(key).filter(|known| known.state.addresses == state.addresses) {
-            Some(known) => state.addresses = Arc::clone(&known.state.addresses),
-            None => self.has_changed = true,
-        }
-        self.used += 1;
-        let note = state.note.clone();
-        self.memos.insert(key.clone(), ClusterMemo { reads: reader.into_reads(), state, used: round });
-        (note, true)
-    }
-
-    /// The addresses of every cluster that was asked for.
-    pub(crate) fn finish(&mut self) -> Arc<Endpoints> {
-        if self.used != self.memos.len() {
-            self.memos.retain(|_, memo| memo.used == self.round);
-            self.has_changed = true;
-        }
-        if self.has_changed {
-            let clusters = self.memos.iter();
-            let clusters = clusters.map(|(key, memo)| (key.clone(), Arc::clone(&memo.state.addresses)));
-            self.endpoints = Arc::new(Endpoints { clusters: clusters.collect() });
-        }
-        Arc::clone(&self.endpoints)
     }
 }

@@ -9,7 +9,7 @@ use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
     ListenerStatus, RouteStatus,
 };
-use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Placement, RouteId, RouteKind};
+use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Placement, RouteId, RouteKind, SharedMap};
 use serde::{Serialize, Serializer};
 
 use crate::digest::GatewayDigest;
@@ -31,7 +31,7 @@ pub struct StatusSet {
     /// Routes with a parent among those; only the entries of our controller. There are many, so copies of the
     /// set share them.
     #[serde(flatten, serialize_with = "by_kind_and_name")]
-    pub routes: Arc<BTreeMap<RouteId, Arc<RouteStatus>>>,
+    pub routes: SharedMap<RouteId, Arc<RouteStatus>>,
     /// The generation whose report is in here; `None` before [`StatusSet::with_report`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
@@ -251,7 +251,7 @@ fn by_name<K: Display, V: Serialize, S: Serializer>(
 
 /// `httpRoutes`, always, and `grpcRoutes`, each by name.
 fn by_kind_and_name<S: Serializer>(
-    routes: &Arc<BTreeMap<RouteId, Arc<RouteStatus>>>,
+    routes: &SharedMap<RouteId, Arc<RouteStatus>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let of = |kind: RouteKind| -> BTreeMap<String, &RouteStatus> {

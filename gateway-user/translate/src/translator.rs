@@ -1,28 +1,29 @@
 //! Translation after translation of the same resources, a little edited each time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
-use gateway_ir::{Ir, Placement};
+use gateway_ir::{Ir, Placement, RouteId};
 use gateway_regex::Library;
 
 use crate::assignment::Assignments;
 use crate::certificate::Certificates;
 use crate::changes::PreviousObjects;
+use crate::clusters::Clusters;
 use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
 use crate::host_load::OverBudget;
 use crate::hosts::{Claims, Hosts};
-use crate::memo::{Clusters, Routes};
+use crate::memo::Routes;
 use crate::price::{self, Prices};
 use crate::read::Reader;
-use crate::route::OwnRoute;
+use crate::served::Served;
 use crate::status::StatusSet;
 use crate::view::View;
 use crate::{
-    Severity, TranslateOptions, Translation, assemble, conflict, digest, gateway, gatewayclass, hints,
-    host_load, placement, view,
+    Severity, TranslateOptions, Translation, conflict, digest, gateway, gatewayclass, hints, host_load,
+    placement, view,
 };
 
 /// Translates again and again, and each time only what an edit touched.
@@ -62,6 +63,7 @@ struct PreviousState {
     prices: Prices,
     routes: Routes,
     hosts: Hosts,
+    served: Served,
     clusters: Clusters,
     placement: Arc<Placement>,
 }
@@ -134,28 +136,24 @@ impl PreviousState {
         let reader = || Reader::new(&view, &gateways, options.requests);
         let controller = &options.controller_name;
         let ours = gateways.iter().map(|one| (&*one.name.namespace, &*one.name.name)).collect();
-        self.prices.update(price::priced(resources, &ours), library, &options.regex);
+        self.prices.update(price::priced(resources, &ours, self.known.expressive()), library, &options.regex);
         let mut edited = self.routes.update(&changes, resources, controller, &self.prices, reader);
-        let refused = price::scan_refusals(self.routes.own(), &options.regex);
+        let refused = price::scan_refusals(self.routes.demanding(), &options.regex);
         let refused_rules = refused.values().map(BTreeMap::len).sum();
         edited.extend(self.routes.refuse(refused, resources, controller, reader));
         rebuilt.routes = edited.iter().filter(|edit| edit.is_translated).count();
-        self.routes.all().for_each(|route| diagnostics.repeat(&route.diagnostics));
-        let examined = self.hosts.follow(&gateways, host_claims, &self.routes, &edited, &mut diagnostics);
+        self.routes.diagnostics().for_each(|route| diagnostics.repeat(route));
+        let (examined, affected) =
+            self.hosts.follow(&gateways, host_claims, &self.routes, &edited, &mut diagnostics);
         (rebuilt.hosts, rebuilt.host_routes) = (examined.hosts, examined.routes);
 
-        let mut ir = assemble::ir(&gateways, self.routes.own(), &self.hosts);
-        let refused = self.refuse_over_budget(&mut ir, &mut diagnostics);
-        self.clusters.start();
-        assemble::clusters(&ir, &mut diagnostics, |key| {
-            let (note, new) = self.clusters.ask(key, &changes, reader);
-            rebuilt.clusters += usize::from(new);
-            note
-        });
-        let endpoints = self.clusters.finish();
+        self.served.follow(&gateways, &self.routes, &self.hosts, &edited, &affected);
+        let mut ir = self.served.ir(&gateways);
+        let refused = self.refuse_over_budget(&mut ir, &gateways, &mut diagnostics);
+        rebuilt.clusters = self.clusters.follow(&ir.http_routes, &changes, &mut diagnostics, reader);
+        let endpoints = self.clusters.endpoints();
 
-        let accepted = |one: &&OwnRoute| !refused.is_whole(&one.ir.id, one.ir.rules.len());
-        assemble::count_attached(&mut gateways, self.routes.own().filter(accepted), &self.hosts);
+        self.served.count_attached(&mut gateways, &self.routes, &refused);
         hints::find(&view, &gateways, &mut diagnostics);
         let digests = digest::digests(&ir);
         let placement = self.place(resources, &gateways, &mut diagnostics);
@@ -170,13 +168,7 @@ impl PreviousState {
         for gateway in &gateways {
             status.add_gateway(gateway);
         }
-        let routes = self.routes.own().map(|route| {
-            let verdict = self.hosts.verdict(&route.ir.id);
-            let status = verdict.map_or(&route.status, |verdict| &verdict.status);
-            let status = refused.tell(&route.ir.id, route.ir.rules.len(), status);
-            (route.ir.id.clone(), status)
-        });
-        status.routes = Arc::new(routes.collect());
+        status.routes = self.served.statuses(&self.routes, &refused);
         let refused_expressions = self.prices.refused_count();
         let hosts = self.hosts.totals();
         let diagnostics = diagnostics.finish(resources);
@@ -209,14 +201,15 @@ impl PreviousState {
     }
 
     /// Refuses the rules that are over a host's budget of conditions, with a diagnostic each.
-    fn refuse_over_budget(&self, ir: &mut Ir, diagnostics: &mut Diagnostics) -> OverBudget {
-        let conditions: HashMap<_, _> = self
-            .routes
-            .own()
-            .filter(|one| one.conditions > 0)
-            .map(|one| (&one.ir.id, one.conditions))
-            .collect();
-        let refused = host_load::over(ir, |route| conditions.get(route).copied().unwrap_or(0));
+    fn refuse_over_budget(
+        &self,
+        ir: &mut Ir,
+        gateways: &[GatewayState<'_>],
+        diagnostics: &mut Diagnostics,
+    ) -> OverBudget {
+        let heavy = self.served.heavy(gateways);
+        let conditions = |route: &RouteId| self.routes.find(route).map_or(0, |one| one.conditions);
+        let refused = host_load::over(ir, &heavy, conditions);
         refused.apply(ir);
         for (route, rule, message) in refused.all() {
             let field = format!("rules[{rule}].matches");

@@ -17,7 +17,7 @@ fn served(ir: &Ir, endpoints: &Endpoints, tenant: &str) -> String {
         .iter()
         .flat_map(|bind| bind.listeners.iter().map(move |listener| (bind.address, bind.port, listener)))
         .flat_map(|(address, port, listener)| {
-            let own = listener.routes.iter().filter(|route| *route.route.object.namespace == *tenant);
+            let own = listener.routes.iter().filter(|(route, _)| *route.object.namespace == *tenant);
             own.map(move |route| (address, port, &listener.id, route))
         })
         .collect();
@@ -103,14 +103,14 @@ proptest! {
             let mut hosts: Vec<_> = bind.listeners.iter().map(|listener| &listener.hostname).collect();
             hosts.dedup();
             prop_assert_eq!(hosts.len(), bind.listeners.len(), "a hostname twice on a bind");
-            for attached in bind.listeners.iter().flat_map(|listener| &listener.routes) {
-                prop_assert!(ir.http_routes.contains_key(&attached.route));
-                prop_assert!(!attached.hostnames.is_empty());
+            for (route, hostnames) in bind.listeners.iter().flat_map(|listener| &listener.routes) {
+                prop_assert!(ir.http_routes.contains_key(route));
+                prop_assert!(!hostnames.is_empty());
             }
         }
         for (id, route) in &ir.http_routes {
-            let attached = ir.binds.iter().flat_map(|bind| &bind.listeners).flat_map(|one| &one.routes);
-            prop_assert!(attached.into_iter().any(|one| one.route == *id), "{} is attached nowhere", id);
+            let mut listeners = ir.binds.iter().flat_map(|bind| &bind.listeners);
+            prop_assert!(listeners.any(|one| one.routes.contains_key(id)), "{} is attached nowhere", id);
             for backend in route.rules.iter().flat_map(|rule| match &rule.action {
                 gateway_ir::Action::Forward(backends) => backends.as_slice(),
                 _ => &[],

@@ -14,7 +14,7 @@ use gateway_translate::NodeReport;
 use super::ReconcileError;
 use crate::addresses::OwnAddresses;
 use crate::held_ports::HeldPorts;
-use crate::own_ports::OwnPorts;
+use crate::own_ports::{OwnEndpoint, OwnPorts};
 use crate::plan::report;
 use crate::publish::{self, Workers};
 use crate::steer::Steer;
@@ -46,6 +46,19 @@ pub struct Applier<W, S> {
     pub(super) desired: Desired,
     /// Endpoints that every worker has; `None` if some worker may have others.
     pub(super) told: Option<Arc<Endpoints>>,
+    /// Endpoints as they were looked through last; `None` if the node's own addresses may be others since.
+    guarded: Option<Guarded>,
+}
+
+/// Endpoints without those that lead to this node's own ports.
+#[derive(Debug)]
+struct Guarded {
+    /// All of them.
+    of: Arc<Endpoints>,
+    /// The binds that were served.
+    plan: SteerPlan,
+    endpoints: Arc<Endpoints>,
+    left_out: Arc<[OwnEndpoint]>,
 }
 
 impl<W: Workers, S: Steer> Applier<W, S> {
@@ -64,6 +77,7 @@ impl<W: Workers, S: Steer> Applier<W, S> {
             ports_changed: false,
             desired: Desired::default(),
             told: None,
+            guarded: None,
         }
     }
 
@@ -139,6 +153,25 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         self.held_ports.judge(wanted, refused, desired)
     }
 
+    /// The endpoints without those that lead to this node's own ports while `plan` is served, and those. All of them are gone
+    /// through only if something about it is new: the node's addresses are looked at every ten seconds.
+    pub(super) fn guard(
+        &mut self,
+        endpoints: &Arc<Endpoints>,
+        plan: &SteerPlan,
+    ) -> (Arc<Endpoints>, Arc<[OwnEndpoint]>) {
+        let known = self.guarded.as_ref();
+        if let Some(same) = known.filter(|known| Arc::ptr_eq(&known.of, endpoints) && known.plan == *plan) {
+            return (Arc::clone(&same.endpoints), Arc::clone(&same.left_out));
+        }
+        let (rest, left_out) = self.own_ports.without(endpoints, plan);
+        let left_out: Arc<[_]> = left_out.into();
+        let (of, plan) = (Arc::clone(endpoints), plan.clone());
+        let guarded = Guarded { of, plan, endpoints: Arc::clone(&rest), left_out: Arc::clone(&left_out) };
+        self.guarded = Some(guarded);
+        (rest, left_out)
+    }
+
     /// True if an address of this node is not on its interface, which is tried again as what is refused.
     pub(super) fn lacks_addresses(&self) -> bool {
         self.own.as_ref().is_some_and(OwnAddresses::lacks)
@@ -159,7 +192,11 @@ impl<W: Workers, S: Steer> Applier<W, S> {
                 // An address of the node may have come or gone.
                 let (endpoints, _) = self.own_ports.without(&desired.endpoints, &live.plan);
                 self.ports_changed = refused != *live.refused;
-                self.ports_changed || endpoints != live.endpoints
+                let others = endpoints != live.endpoints;
+                if others {
+                    self.guarded = None;
+                }
+                self.ports_changed || others
             }
             _ => true,
         }

@@ -37,9 +37,9 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         let asks = std::mem::take(&mut self.ports_changed) || self.unsettled || !is_live;
         let mut refused = if asks { self.rejections(&wanted, desired) } else { Vec::new() };
         let plan = without(&wanted, &refused);
-        let (endpoints, own) = self.own_ports.without(&desired.endpoints, &plan);
+        let (endpoints, own) = self.guard(&desired.endpoints, &plan);
         let endpoints = &endpoints;
-        view.own_endpoints = own.into();
+        view.own_endpoints = own;
         let same = view.live.as_ref().is_some_and(|live| live.ir == *ir && *live.plan == plan);
         if same && !self.unsettled {
             return self.follow_endpoints(view, endpoints, &refused).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_api_types::load::{Diagnostic, Position, Severity, load};
-use gateway_api_types::{Kind, ObjectKey, Origin, ResourceSet};
+use gateway_api_types::{Kind, ObjectKey, Origin, ResourceSet, RouteStatus};
 use gateway_control::own_ports::{OwnEndpoint, OwnReason};
 use gateway_control::status::Since;
 use gateway_control::steer::SharedSteering;
@@ -13,8 +13,8 @@ use gateway_control::view::{Live, View};
 use gateway_io::IoMode;
 use gateway_io::file::{FileTarget, FileThread};
 use gateway_ir::{
-    Action, Certificate, ClusterKey, Generation, Ir, ListenerTls, ObjectName, PrivateKey, RuleError,
-    RuleErrorKind, TlsVersion,
+    Action, Certificate, ClusterKey, Generation, HttpRoute, Ir, ListenerTls, ObjectName, PrivateKey,
+    RuleError, RuleErrorKind, TlsVersion,
 };
 use gateway_proxy::worker::Heartbeat;
 use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerOptions, SteerPlan, Steering, SteeringMode};
@@ -99,11 +99,14 @@ fn without_prose(mut status: StatusSet) -> StatusSet {
         status.listeners.iter_mut().map(|one| &mut one.conditions).chain([&mut status.conditions])
     });
     let classes = status.gateway_classes.values_mut().map(|status| &mut status.conditions);
-    let routes = Arc::make_mut(&mut status.routes).values_mut();
-    let routes =
-        routes.flat_map(|status| Arc::make_mut(status).parents.iter_mut()).map(|one| &mut one.conditions);
-    let conditions = gateways.chain(classes).chain(routes).flatten();
-    conditions.for_each(|condition| condition.message = MESSAGE.to_owned());
+    gateways.chain(classes).flatten().for_each(|condition| condition.message = MESSAGE.to_owned());
+    let routes = status.routes.iter().map(|(id, route)| {
+        let mut route = RouteStatus::clone(route);
+        let conditions = route.parents.iter_mut().flat_map(|one| &mut one.conditions);
+        conditions.for_each(|condition| condition.message = MESSAGE.to_owned());
+        (id.clone(), Arc::new(route))
+    });
+    status.routes = routes.collect();
     status
 }
 
@@ -122,13 +125,15 @@ fn with_all_shapes(mut ir: Ir) -> Ir {
     let tls = ListenerTls { certificates, min_version: TlsVersion::Tls13, is_default: true };
     let listeners = ir.binds.iter_mut().flat_map(|bind| &mut bind.listeners);
     listeners.filter(|listener| listener.tls.is_some()).for_each(|listener| listener.tls = Some(tls.clone()));
-    for route in ir.http_routes.values_mut() {
-        let route = Arc::make_mut(route);
+    let routes = ir.http_routes.iter().map(|(id, route)| {
+        let mut route = HttpRoute::clone(route);
         let mut broken = route.rules[0].clone();
         broken.action =
             Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message: MESSAGE.to_owned() });
         route.rules.push(broken);
-    }
+        (id.clone(), Arc::new(route))
+    });
+    ir.http_routes = routes.collect();
     ir
 }
 

@@ -29,9 +29,9 @@ pub(super) fn listeners(live: &Live, facts: &Facts) -> Vec<ListenerLine> {
 pub(super) fn routes(live: &Live) -> Vec<RouteLine> {
     let mut parents: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for listener in live.ir.binds.iter().flat_map(|bind| &bind.listeners) {
-        for attached in &listener.routes {
+        for route in listener.routes.keys() {
             let parent = format!("{}/{}", listener.id.gateway, listener.id.listener);
-            let of_route = parents.entry(attached.route.to_string()).or_default();
+            let of_route = parents.entry(route.to_string()).or_default();
             if !of_route.contains(&parent) {
                 of_route.push(parent);
             }

@@ -1,14 +1,13 @@
 //! Configuration by hand: one bind, one listener, routes of one namespace.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, AttachedRoute, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
+    Action, AttachedRoutes, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
     HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerTls, MatchHostname,
-    ObjectName, PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, Timeouts, WeightedBackend,
-    WeightedTarget,
+    ObjectName, PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, SharedMap, Timeouts,
+    WeightedBackend, WeightedTarget,
 };
 use gateway_testkit::tls::SelfSigned;
 use gateway_tls::Identity;
@@ -126,15 +125,13 @@ impl Config {
         let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("apps", "route") };
         let hostname = self.hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap());
         let route = HttpRoute { id: id.clone(), created: None, rules: self.rules.clone() };
-        let attached = AttachedRoute {
-            route: id.clone(),
-            hostnames: [MatchHostname { effective: hostname.clone(), original: hostname }].into(),
-        };
+        let hostnames: Arc<[_]> = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
+        let attached = AttachedRoutes::unit(id.clone(), hostnames);
         let listener = |name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
             tls,
             id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
             hostname: hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap()),
-            routes: vec![attached.clone()],
+            routes: attached.clone(),
         };
         let listeners: Vec<_> = match self.hosts.as_slice() {
             [] => vec![listener("http", None, self.tls.clone())],
@@ -148,7 +145,7 @@ impl Config {
                 protocol: if is_tls { Protocol::Https } else { Protocol::Http },
                 listeners,
             }],
-            http_routes: BTreeMap::from([(id, Arc::new(route))]),
+            http_routes: SharedMap::unit(id, Arc::new(route)),
         }
     }
 }

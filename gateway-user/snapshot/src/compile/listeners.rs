@@ -135,21 +135,21 @@ impl<'a> Difference<'a> {
             touched.extend(hostnames.iter().map(|hostname| hostname.effective.as_ref()));
         };
         let mut old = old.iter().peekable();
-        for new in &listener.routes {
-            let Some(route) = routes.find(&new.route) else { continue };
-            while let Some(gone) = old.next_if(|old| *old.route.id() < new.route) {
+        for (id, hostnames) in &listener.routes {
+            let Some(route) = routes.find(id) else { continue };
+            while let Some(gone) = old.next_if(|old| old.route.id() < id) {
                 touch(&gone.hostnames);
             }
-            let before = old.next_if(|old| *old.route.id() == new.route);
+            let before = old.next_if(|old| old.route.id() == id);
             match before {
-                Some(same) if Arc::ptr_eq(&same.route, route) && same.hostnames == new.hostnames => {
+                Some(same) if Arc::ptr_eq(&same.route, route) && same.hostnames == *hostnames => {
                     attached.push(Arc::clone(same));
                 }
                 _ => {
                     before.into_iter().for_each(|before| touch(&before.hostnames));
-                    touch(&new.hostnames);
+                    touch(hostnames);
                     let route = Arc::clone(route);
-                    attached.push(Arc::new(Attached { route, hostnames: new.hostnames.clone() }));
+                    attached.push(Arc::new(Attached { route, hostnames: Arc::clone(hostnames) }));
                 }
             }
         }

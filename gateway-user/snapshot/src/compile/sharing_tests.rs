@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, AttachedRoute, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir,
+    Action, AttachedRoutes, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir,
     Listener, ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, RouteId, RouteKind, RouteMatch,
     Timeouts, WeightedBackend, WeightedTarget,
 };
@@ -32,21 +32,20 @@ fn prefix(path: &str, cluster: &str) -> HttpRule {
 /// Routes by name, each on one host, on a listener at port 80 and one at port 81.
 fn ir(routes: &[(&str, &str, Vec<HttpRule>)]) -> Ir {
     let mut ir = Ir::default();
-    let mut attached = Vec::new();
+    let mut attached = AttachedRoutes::new();
     for (name, host, rules) in routes {
         let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("t", *name) };
         let route = HttpRoute { id: id.clone(), created: None, rules: rules.clone() };
         ir.http_routes.insert(id.clone(), Arc::new(route));
         let hostname = Hostname::parse(host).ok();
         let hostnames = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
-        attached.push(AttachedRoute { route: id, hostnames });
+        attached.insert(id, hostnames);
     }
-    attached.sort_by(|a, b| a.route.cmp(&b.route));
     ir.binds = [80, 81].map(|port| bind(port, attached.clone())).into();
     ir
 }
 
-fn bind(port: u16, routes: Vec<AttachedRoute>) -> Bind {
+fn bind(port: u16, routes: AttachedRoutes) -> Bind {
     let id = ListenerId { gateway: ObjectName::new("t", "gw"), listener: format!("l{port}") };
     let listeners = vec![Listener { id, hostname: None, tls: None, routes }];
     Bind { address: BindAddress::Any, port, protocol: Protocol::Http, listeners }

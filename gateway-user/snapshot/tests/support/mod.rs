@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, AttachedRoute, Bind, BindAddress, ClusterKey, HeaderMatch, Hostname, HttpRoute, HttpRule, Ir,
-    Listener, ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, QueryMatch, RouteId, RouteKind,
-    RouteMatch, StringMatch, Timeouts, WeightedBackend, WeightedTarget,
+    Action, Bind, BindAddress, ClusterKey, HeaderMatch, Hostname, HttpRoute, HttpRule, Ir, Listener,
+    ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, QueryMatch, RouteId, RouteKind, RouteMatch,
+    StringMatch, Timeouts, WeightedBackend, WeightedTarget,
 };
 use gateway_snapshot::{FieldList, RequestView};
 
@@ -140,17 +140,16 @@ pub fn bind(address: BindAddress, port: u16, listeners: Vec<Listener>) -> Bind {
 /// A listener with the routes whose hostnames meet its own.
 pub fn listener(name: &str, hostname: &str, routes: &[(&[&str], HttpRoute)]) -> Listener {
     let hostname = host(hostname);
-    let mut attached: Vec<_> = routes
+    let attached = routes
         .iter()
         .map(|(hosts, route)| {
             let hostnames = hosts.iter().filter_map(|text| attach(hostname.as_ref(), host(text)));
-            AttachedRoute { route: route.id.clone(), hostnames: hostnames.collect() }
+            (route.id.clone(), hostnames.collect::<Arc<[_]>>())
         })
-        .filter(|attached| !attached.hostnames.is_empty())
-        .collect();
-    attached.sort_by(|a, b| a.route.cmp(&b.route));
+        .filter(|(_, hostnames)| !hostnames.is_empty());
+    let routes = attached.collect();
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: name.into() };
-    Listener { id, hostname, tls: None, routes: attached }
+    Listener { id, hostname, tls: None, routes }
 }
 
 fn attach(listener: Option<&Hostname>, original: Option<Hostname>) -> Option<MatchHostname> {

@@ -63,9 +63,9 @@ pub fn outcome_of(ir: &Ir, local: SocketAddr, request: &Request) -> (Outcome, us
 
     let mut closest = ("no_route_for_host", 0);
     let mut candidates = Vec::new();
-    for attached in &listener.routes {
-        let route = &ir.http_routes[&attached.route];
-        for hostname in attached.hostnames.iter().filter(|hostname| covers(&hostname.effective)) {
+    for (id, hostnames) in &listener.routes {
+        let route = &ir.http_routes[id];
+        for hostname in hostnames.iter().filter(|hostname| covers(&hostname.effective)) {
             closest = farther(closest, ("no_rule_for_path", 1));
             for (rule_at, rule) in route.rules.iter().enumerate() {
                 for (position, matching) in rule.matches.iter().enumerate() {
@@ -75,7 +75,7 @@ pub fn outcome_of(ir: &Ir, local: SocketAddr, request: &Request) -> (Outcome, us
                             original: &hostname.original,
                             matching,
                             created: route.created,
-                            route: &attached.route,
+                            route: id,
                             rule: (rule_at, rule),
                             position,
                         }),

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_ir::{
-    AttachedRoute, Bind, BindAddress, Certificate, ClusterKey, Ir, Listener, ListenerId, ObjectName, RouteId,
+    Bind, BindAddress, Certificate, ClusterKey, DiffItem, Endpoints, Ir, Listener, ListenerId, ObjectName,
+    RouteId,
 };
 
 use crate::item::{self, Attached, Desired, Item};
@@ -38,17 +39,7 @@ pub(crate) fn between(old: &Desired, new: &Desired) -> Changes {
         );
     }
     if !Arc::ptr_eq(&old.endpoints, &new.endpoints) {
-        let same = |a: &Arc<[_]>, b: &Arc<[_]>| Arc::ptr_eq(a, b) || a == b;
-        let (old, new) = (&old.endpoints.clusters, &new.endpoints.clusters);
-        let mut added = Vec::new();
-        let item = |key: &ClusterKey, addresses: &Arc<[_]>| {
-            if !old.contains_key(key) {
-                added.push(key.clone());
-            }
-            item::cluster(key, addresses)
-        };
-        changes.maps(old, new, same, item, Key::cluster);
-        changes.clusters = added;
+        changes.clusters(&old.endpoints, &new.endpoints);
     }
     if !Arc::ptr_eq(&old.ir, &new.ir) {
         changes.ir(&old.ir, &new.ir);
@@ -91,6 +82,21 @@ impl Changes {
         );
     }
 
+    fn clusters(&mut self, old: &Endpoints, new: &Endpoints) {
+        for difference in old.clusters.diff(&new.clusters) {
+            match difference {
+                DiffItem::Add(key, addresses) => {
+                    self.clusters.push(key.clone());
+                    self.puts.push(item::cluster(key, addresses));
+                }
+                DiffItem::Update { new: (key, addresses), .. } => {
+                    self.puts.push(item::cluster(key, addresses))
+                }
+                DiffItem::Remove(key, _) => self.deletes.push(Key::cluster(key)),
+            }
+        }
+    }
+
     fn ir(&mut self, old: &Ir, new: &Ir) {
         let (was, is) = (certificates(old), certificates(new));
         let same = |a: &&Arc<Certificate>, b: &&Arc<Certificate>| Arc::ptr_eq(a, b) || a == b;
@@ -104,45 +110,24 @@ impl Changes {
 
     fn routes<'a>(&mut self, (old, was): (&'a Ir, &Listeners<'a>), (new, is): (&'a Ir, &Listeners<'a>)) {
         let mut touched: BTreeSet<&RouteId> = BTreeSet::new();
-        let none: &[AttachedRoute] = &[];
         for place in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
-            let (a, b) = (was.get(place), is.get(place));
-            let routes =
-                |one: Option<&(&'a Bind, &'a Listener)>| one.map_or(none, |(_, listener)| &listener.routes);
-            attachments(routes(a), routes(b), &mut touched);
+            match (was.get(place), is.get(place)) {
+                (Some((_, old)), Some((_, new))) => touched.extend(old.routes.diff(&new.routes).map(key)),
+                (Some((_, one)), None) | (None, Some((_, one))) => touched.extend(one.routes.keys()),
+                (None, None) => {}
+            }
         }
-        walk(
-            old.http_routes.iter(),
-            new.http_routes.iter(),
-            |(a, _), (b, _)| in_order(*a, *b),
-            |pair| match pair {
-                (Some((_, old)), Some((id, new))) => {
-                    if !(Arc::ptr_eq(old, new) || old == new) {
-                        touched.insert(id);
-                    }
-                }
-                (None, Some((id, _))) => drop(touched.insert(id)),
-                (Some((id, _)), None) => {
+        for difference in old.http_routes.diff(&new.http_routes) {
+            match difference {
+                DiffItem::Add(id, _) | DiffItem::Update { new: (id, _), .. } => drop(touched.insert(id)),
+                DiffItem::Remove(id, _) => {
                     touched.remove(id);
                     self.deletes.push(Key::route(id));
                     self.routes.insert(id.clone());
                 }
-                (None, None) => {}
-            },
-        );
-        let mut places: BTreeMap<&RouteId, Vec<Attached>> = BTreeMap::new();
-        for ((address, port, listener), (_, one)) in is {
-            for attached in one.routes.iter().filter(|attached| touched.contains(&attached.route)) {
-                let (address, port, listener) = (*address, *port, (*listener).clone());
-                let hostnames = attached.hostnames.clone();
-                places.entry(&attached.route).or_default().push(Attached {
-                    address,
-                    port,
-                    listener,
-                    hostnames,
-                });
             }
         }
+        let mut places = places(is, &touched);
         for id in touched {
             if let Some(route) = new.http_routes.get(id) {
                 self.puts.push(item::route(route, places.remove(id).unwrap_or_default()));
@@ -178,18 +163,34 @@ fn are_alike((a, one): (&Bind, &Listener), (b, other): (&Bind, &Listener)) -> bo
     a.protocol == b.protocol && one.hostname == other.hostname && tls
 }
 
-/// Notes routes whose place on a listener differs.
-fn attachments<'a>(old: &'a [AttachedRoute], new: &'a [AttachedRoute], touched: &mut BTreeSet<&'a RouteId>) {
-    walk(
-        old.iter(),
-        new.iter(),
-        |a, b| in_order(&a.route, &b.route),
-        |pair| match pair {
-            (Some(old), Some(new)) if old.hostnames == new.hostnames => {}
-            (Some(one), _) | (None, Some(one)) => drop(touched.insert(&one.route)),
-            (None, None) => {}
-        },
-    );
+/// The places of these routes.
+fn places<'a>(
+    listeners: &Listeners<'a>,
+    routes: &BTreeSet<&'a RouteId>,
+) -> BTreeMap<&'a RouteId, Vec<Attached>> {
+    let mut places: BTreeMap<&RouteId, Vec<Attached>> = BTreeMap::new();
+    for ((address, port, listener), (_, one)) in listeners {
+        let mut add = |route: &'a RouteId, hostnames: &Arc<[_]>| {
+            let (address, port, listener) = (*address, *port, (*listener).clone());
+            let hostnames = Arc::clone(hostnames);
+            places.entry(route).or_default().push(Attached { address, port, listener, hostnames });
+        };
+        // An edit is of few routes, and a first connection of all.
+        if routes.len() < one.routes.len() {
+            let here = routes.iter().filter_map(|route| Some((*route, one.routes.get(*route)?)));
+            here.for_each(|(route, hostnames)| add(route, hostnames));
+        } else {
+            let here = one.routes.iter().filter(|(route, _)| routes.contains(route));
+            here.for_each(|(route, hostnames)| add(route, hostnames));
+        }
+    }
+    places
+}
+
+fn key<'a, K, V>(difference: DiffItem<'a, 'a, K, V>) -> &'a K {
+    match difference {
+        DiffItem::Add(key, _) | DiffItem::Remove(key, _) | DiffItem::Update { new: (key, _), .. } => key,
+    }
 }
 
 /// Their order. Nearly always both are one, which names that are shared tell without being read.

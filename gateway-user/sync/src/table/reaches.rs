@@ -140,8 +140,8 @@ impl<'a> Touched<'a> {
                 for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
                     add(&mut touched.others, Key::certificate(&certificate.secret), &own);
                 }
-                for attached in listener.routes.iter().filter(|one| differs(&one.route)) {
-                    add(&mut touched.routes, &attached.route, &own);
+                for route in listener.routes.keys().filter(|route| differs(route)) {
+                    add(&mut touched.routes, route, &own);
                 }
             }
         }

@@ -1,13 +1,14 @@
 //! States that a controller may have, at random.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, AttachedRoute, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
-    HeaderChange, HeaderMod, Hostname, HttpRoute, HttpRule, Ir, LabelRequirement, Listener, ListenerId,
-    ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Protocol,
-    Redirect, RouteId, RouteKind, RouteMatch, Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
+    Action, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter, HeaderChange,
+    HeaderMod, Hostname, HttpRoute, HttpRule, Ir, LabelRequirement, Listener, ListenerId, ListenerTls,
+    MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Protocol, Redirect, RouteId,
+    RouteKind, RouteMatch, Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -149,13 +150,14 @@ impl Plan {
         let binds = self.ports.iter().filter(|(_, listeners)| !listeners.is_empty());
         let binds = binds.map(|(port, listeners)| self.bind(*port, listeners)).collect();
         let clusters = self.clusters.iter().map(|(cluster, endpoints)| {
-            let endpoints = endpoints.iter().map(|last| ([10, 0, *cluster, *last], 8080).into()).collect();
+            let endpoints = endpoints.iter().map(|last| SocketAddr::from(([10, 0, *cluster, *last], 8080)));
+            let endpoints: Arc<[_]> = endpoints.collect();
             (ClusterKey::new(name(cluster), 80), endpoints)
         });
         let owner = |number: &u8| Owner { gateway: gateway(0), node: node(*number) };
         let listeners = self.ports.values().flatten().map(|(number, _)| gateway(*number));
         Desired {
-            ir: Arc::new(Ir { binds, http_routes: routes }),
+            ir: Arc::new(Ir { binds, http_routes: routes.into() }),
             endpoints: Arc::new(Endpoints { clusters: clusters.collect() }),
             gateways: Arc::new(listeners.map(|name| (name, self.ports.len().to_string())).collect()),
             addresses: Arc::new(
@@ -200,17 +202,13 @@ impl Plan {
                     is_default: false,
                 };
                 let on = self.routes.iter().filter(|(_, (_, on))| on.contains(&port));
-                let mut routes: Vec<_> = on
-                    .map(|(route, _)| AttachedRoute {
-                        route: RouteId { kind: RouteKind::ALL[usize::from(route % 2)], object: name(route) },
-                        hostnames: [MatchHostname {
-                            effective: Some(host(*number, *wildcard)),
-                            original: None,
-                        }]
-                        .into(),
-                    })
-                    .collect();
-                routes.sort_by(|a, b| a.route.cmp(&b.route));
+                let routes = on.map(|(route, _)| {
+                    let id = RouteId { kind: RouteKind::ALL[usize::from(route % 2)], object: name(route) };
+                    let effective = Some(host(*number, *wildcard));
+                    let hostnames: Arc<[_]> = [MatchHostname { effective, original: None }].into();
+                    (id, hostnames)
+                });
+                let routes = routes.collect();
                 Listener {
                     id: ListenerId { gateway: gateway(*number), listener: format!("l{number}") },
                     hostname: Some(host(*number, *wildcard)),

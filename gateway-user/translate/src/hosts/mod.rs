@@ -53,6 +53,15 @@ pub(crate) struct Examined {
     pub(crate) routes: usize,
 }
 
+/// The routes about whose hosts another verdict may have been reached.
+#[derive(Debug)]
+pub(crate) enum Affected {
+    /// All of them.
+    All,
+    /// These.
+    Some(BTreeSet<RouteId>),
+}
+
 /// Every host, and what is known of routes that are not alone on theirs. `None` is every host that nobody
 /// names.
 #[derive(Debug, Default)]
@@ -115,11 +124,12 @@ impl Hosts {
         routes: &Routes,
         edited: &[Edited],
         diagnostics: &mut Diagnostics,
-    ) -> Examined {
+    ) -> (Examined, Affected) {
         let mut touched = BTreeSet::new();
         let mut affected = BTreeSet::new();
         let listeners = Listeners::of(gateways);
-        if listeners == self.listeners {
+        let is_same = listeners == self.listeners;
+        if is_same {
             for edit in edited {
                 edit.before.iter().for_each(|own| self.remove(own, gateways, &mut touched));
                 routes.find(&edit.id).into_iter().for_each(|own| self.add(own, gateways, &mut touched));
@@ -133,18 +143,18 @@ impl Hosts {
         touched.extend(claims.differing(&self.claims).map(Some));
         self.claims = claims;
         let examined = self.examine(&touched, &mut affected);
-        for id in affected {
-            let own = routes.find(&id);
-            let before = self.verdicts.remove(&id);
+        for id in &affected {
+            let own = routes.find(id);
+            let before = self.verdicts.remove(id);
             let verdict = own.and_then(|own| RouteVerdict::of(self, own, gateways, before.as_ref()));
             if let Some(verdict) = verdict {
-                self.verdicts.insert(id, verdict);
+                self.verdicts.insert(id.clone(), verdict);
             }
         }
         for (id, verdict) in &self.verdicts {
             verdict.tell(&view::route_ref(id), diagnostics);
         }
-        examined
+        (examined, if is_same { Affected::Some(affected) } else { Affected::All })
     }
 
     /// Judges hosts anew, and adds the routes about which something else is to be said than before.

@@ -25,6 +25,8 @@ pub struct Admission {
     /// The routes as they were let in last.
     http_routes: Objects<HttpRoute>,
     grpc_routes: Objects<GrpcRoute>,
+    /// Those of any controller with expressions among them.
+    expressive: BTreeSet<RouteId>,
     /// Those of ours with expressions among them.
     priced: BTreeSet<RouteId>,
     /// By namespace. They hold the expressions, so that none is built twice.
@@ -44,17 +46,19 @@ impl Admission {
     /// Nothing was let in yet.
     pub fn new(options: TranslateOptions, library: Arc<Library>) -> Self {
         let (http_routes, grpc_routes) = (BTreeMap::new(), BTreeMap::new());
-        let (priced, walks) = (BTreeSet::new(), BTreeMap::new());
-        Self { options, library, http_routes, grpc_routes, priced, walks }
+        let (expressive, priced, walks) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        Self { options, library, http_routes, grpc_routes, expressive, priced, walks }
     }
 
     /// Lets in what can be judged with the expressions that are built.
     pub fn admit<'a>(&mut self, resources: &'a ResourceSet) -> Admitted<'a> {
-        let ours = our_gateways(resources, &self.options);
-        let all = priced(resources, &ours);
-        let walks = walk::by_namespace(all, &self.library, &self.options.regex);
         let http = edits(&mut self.http_routes, &resources.http_routes);
         let grpc = edits(&mut self.grpc_routes, &resources.grpc_routes);
+        http.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
+        grpc.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
+        let ours = our_gateways(resources, &self.options);
+        let all = priced(resources, &ours, &self.expressive);
+        let walks = walk::by_namespace(all, &self.library, &self.options.regex);
         // The old walks go last: until then they hold what the new ones ask for.
         let old = std::mem::replace(&mut self.walks, walks);
         let waits = |(namespace, walk): (&String, &mut Walk)| {
@@ -83,8 +87,8 @@ impl Admission {
         http: Vec<Edit<HttpRoute>>,
         grpc: Vec<Edit<GrpcRoute>>,
     ) -> ResourceSet {
-        take_back(&mut self.http_routes, http, waiting);
-        take_back(&mut self.grpc_routes, grpc, waiting);
+        take_back(&mut self.http_routes, &mut self.expressive, http, waiting);
+        take_back(&mut self.grpc_routes, &mut self.expressive, grpc, waiting);
         let mut set = resources.clone();
         set.http_routes.clone_from(&self.http_routes);
         set.grpc_routes.clone_from(&self.grpc_routes);
@@ -99,8 +103,14 @@ impl Admission {
 }
 
 /// Undoes the edits in namespaces that wait.
-fn take_back<T>(routes: &mut Objects<T>, edits: Vec<Edit<T>>, waiting: &BTreeMap<String, Walk>) {
+fn take_back<T: Route>(
+    routes: &mut Objects<T>,
+    expressive: &mut BTreeSet<RouteId>,
+    edits: Vec<Edit<T>>,
+    waiting: &BTreeMap<String, Walk>,
+) {
     for edit in edits.into_iter().filter(|edit| waiting.contains_key(&edit.key.namespace)) {
+        edit.note_expressions(expressive, edit.old.as_deref());
         match edit.old {
             Some(old) => routes.insert(edit.key, old),
             None => routes.remove(&edit.key),
@@ -129,16 +139,17 @@ fn our_gateways<'a>(resources: &'a ResourceSet, options: &TranslateOptions) -> G
     of_ours.map(|(key, _)| (&*key.namespace, &*key.name)).collect()
 }
 
-/// Routes with expressions and one of these Gateways for a parent. Few have expressions, which is told sooner.
+/// Routes with one of these Gateways for a parent, of those that have expressions.
 pub(crate) fn priced<'a>(
     resources: &'a ResourceSet,
     gateways: &GatewayNames<'_>,
+    expressive: &BTreeSet<RouteId>,
 ) -> impl Iterator<Item = (&'a ObjectKey, RouteRef<'a>)> {
-    route::all(resources)
-        .filter(|(_, route)| route.get().has_expressions() && names_any(route.get(), gateways))
+    let routes = expressive.iter().filter_map(|id| route::entry(resources, id));
+    routes.filter(|(_, route)| names_any(route.get(), gateways))
 }
 
-/// True if the route has one of these Gateways for a parent. Asked for every route at every edit, so nothing is copied.
+/// True if the route has one of these Gateways for a parent.
 fn names_any(route: &dyn Route, gateways: &GatewayNames<'_>) -> bool {
     let own = route.metadata().namespace.as_deref().unwrap_or_default();
     let mut parents = route.parent_refs().iter().filter(|parent| parent.is_gateway());

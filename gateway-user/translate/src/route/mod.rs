@@ -95,10 +95,17 @@ impl<'a> RouteRef<'a> {
     }
 }
 
-/// Every route of every kind, by kind, namespace and name.
-pub(crate) fn all(resources: &ResourceSet) -> impl Iterator<Item = (&ObjectKey, RouteRef<'_>)> {
-    let http = resources.http_routes.iter().map(|(key, route)| (key, RouteRef::Http(route)));
-    http.chain(resources.grpc_routes.iter().map(|(key, route)| (key, RouteRef::Grpc(route))))
+/// The route of that kind and name, with its key.
+pub(crate) fn entry<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<(&'a ObjectKey, RouteRef<'a>)> {
+    let key = ObjectKey::new(&*id.object.namespace, &*id.object.name);
+    Some(match id.kind {
+        RouteKind::HTTPRoute => {
+            resources.http_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Http(route)))?
+        }
+        RouteKind::GRPCRoute => {
+            resources.grpc_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Grpc(route)))?
+        }
+    })
 }
 
 /// The route of that kind and name.

@@ -1,0 +1,231 @@
+//! Everything that is served, kept from one update to the next: an edit changes what its route is on, and nothing else is
+//! gone through.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gateway_api_types::RouteStatus;
+use gateway_ir::{AttachedRoutes, HttpRoute, Ir, ListenerId, MatchHostname, ObjectName, RouteId, SharedMap};
+
+use crate::assemble;
+use crate::attach::Attachment;
+use crate::gateway::GatewayState;
+use crate::host_load::{CONDITIONS_MAX, OverBudget};
+use crate::hosts::{Affected, Hosts, RouteVerdict};
+use crate::memo::{Edited, Routes};
+use crate::read::find_gateway;
+use crate::route::OwnRoute;
+
+/// Indices of Gateway and listener.
+pub(crate) type Place = (usize, usize);
+
+/// Routes where they are served, and their statuses.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    /// The Gateways, and for each listener whether it is served: what places mean.
+    shape: Vec<(ObjectName, Vec<bool>)>,
+    http_routes: SharedMap<RouteId, Arc<HttpRoute>>,
+    listeners: BTreeMap<Place, OnListener>,
+    statuses: SharedMap<RouteId, Arc<RouteStatus>>,
+}
+
+/// The routes of one listener, served or not.
+#[derive(Debug, Default)]
+struct OnListener {
+    attached: AttachedRoutes,
+    /// Those among them that do not count as attached.
+    uncounted: BTreeSet<RouteId>,
+    /// At least the conditions of their matches, each for every host.
+    conditions: usize,
+}
+
+impl Served {
+    /// Follows a translation's routes; `edited` are those that are others than at the last call, `affected` those about whose
+    /// hosts another verdict may have been reached.
+    pub(crate) fn follow(
+        &mut self,
+        gateways: &[GatewayState<'_>],
+        routes: &Routes,
+        hosts: &Hosts,
+        edited: &[Edited],
+        affected: &Affected,
+    ) {
+        let shape = gateways.iter().map(|one| {
+            (one.name.clone(), one.listeners.iter().map(|listener| one.serves(listener)).collect())
+        });
+        let shape: Vec<_> = shape.collect();
+        let affected = match affected {
+            Affected::Some(affected) if shape == self.shape => affected,
+            _ => {
+                *self = Self { shape, ..Self::default() };
+                routes.own().for_each(|own| self.replace(&own.ir.id, None, Some(own), gateways, hosts));
+                return;
+            }
+        };
+        // A route may have been edited twice, and was here as it was before the first time.
+        let mut before = BTreeMap::new();
+        for edit in edited {
+            before.entry(&edit.id).or_insert(edit.before.as_ref());
+        }
+        for (id, before) in &before {
+            self.replace(id, *before, routes.find(id), gateways, hosts);
+        }
+        for id in affected.iter().filter(|id| !before.contains_key(id)) {
+            let same = routes.find(id);
+            self.replace(id, same, same, gateways, hosts);
+        }
+    }
+
+    /// The configuration that is served: accepted Gateways, their listeners without conflicts, and the routes on those.
+    pub(crate) fn ir(&self, gateways: &[GatewayState<'_>]) -> Ir {
+        let attached = |place: Place| self.listeners.get(&place).map(|one| one.attached.clone());
+        Ir {
+            binds: assemble::binds(gateways, |place| attached(place).unwrap_or_default()),
+            http_routes: self.http_routes.clone(),
+        }
+    }
+
+    /// Listeners whose routes may have more conditions than a request may meet.
+    pub(crate) fn heavy<'g>(&self, gateways: &'g [GatewayState<'_>]) -> BTreeSet<&'g ListenerId> {
+        let heavy = self.listeners.iter().filter(|(_, one)| one.conditions > CONDITIONS_MAX);
+        heavy
+            .filter_map(|((gateway, listener), _)| {
+                Some(&gateways.get(*gateway)?.listeners.get(*listener)?.id)
+            })
+            .collect()
+    }
+
+    /// Counts routes on listeners. The number does not depend on whether the listener is served
+    /// (`ListenerStatus.attachedRoutes`), only on whether the route is accepted.
+    pub(crate) fn count_attached(
+        &self,
+        gateways: &mut [GatewayState<'_>],
+        routes: &Routes,
+        refused: &OverBudget,
+    ) {
+        let mut refused_on: BTreeMap<Place, usize> = BTreeMap::new();
+        for own in refused.routes().filter_map(|id| routes.find(id)) {
+            if own.is_valid && refused.is_whole(&own.ir.id, own.ir.rules.len()) {
+                for place in
+                    own.attachments.iter().filter_map(|one| place(gateways, one)).collect::<BTreeSet<_>>()
+                {
+                    let is_here =
+                        self.listeners.get(&place).is_some_and(|one| one.attached.contains_key(&own.ir.id));
+                    *refused_on.entry(place).or_default() += usize::from(is_here);
+                }
+            }
+        }
+        for (place, one) in &self.listeners {
+            let refused = refused_on.get(place).copied().unwrap_or(0);
+            let count = one.attached.len().saturating_sub(one.uncounted.len() + refused);
+            let listener = gateways.get_mut(place.0).and_then(|gateway| gateway.listeners.get_mut(place.1));
+            if let Some(listener) = listener {
+                listener.attached_routes = i32::try_from(count).unwrap_or(i32::MAX);
+            }
+        }
+    }
+
+    /// The status of every route with a parent of ours.
+    pub(crate) fn statuses(
+        &self,
+        routes: &Routes,
+        refused: &OverBudget,
+    ) -> SharedMap<RouteId, Arc<RouteStatus>> {
+        let mut statuses = self.statuses.clone();
+        for own in refused.routes().filter_map(|id| routes.find(id)) {
+            if let Some(status) = statuses.get_mut(&own.ir.id) {
+                *status = refused.tell(&own.ir.id, own.ir.rules.len(), status);
+            }
+        }
+        statuses
+    }
+
+    /// Puts a route where it belongs that was there as `before`.
+    fn replace(
+        &mut self,
+        id: &RouteId,
+        before: Option<&OwnRoute>,
+        now: Option<&OwnRoute>,
+        gateways: &[GatewayState<'_>],
+        hosts: &Hosts,
+    ) {
+        let verdict = hosts.verdict(id);
+        let (mut here, mut is_served) = (BTreeMap::<Place, Arc<[MatchHostname]>>::new(), false);
+        for attachment in now.iter().flat_map(|own| &own.attachments) {
+            let (hostnames, place) = (kept(attachment, verdict), place(gateways, attachment));
+            let Some(place) = place.filter(|_| !hostnames.is_empty()) else { continue };
+            is_served |= assemble::is_served(gateways, place);
+            // Two parentRefs may name one listener; the route is on it once.
+            match here.get_mut(&place) {
+                Some(known) => {
+                    let new = hostnames.iter().filter(|name| !known.contains(name));
+                    *known = known.iter().chain(new).cloned().collect();
+                }
+                None => drop(here.insert(place, hostnames)),
+            }
+        }
+        for (place, conditions) in before.into_iter().flat_map(|own| loads(gateways, own)) {
+            let Some(listener) = self.listeners.get_mut(&place) else { continue };
+            listener.conditions = listener.conditions.saturating_sub(conditions);
+            if !here.contains_key(&place) {
+                listener.attached.remove(id);
+                listener.uncounted.remove(id);
+            }
+        }
+        for (place, conditions) in now.into_iter().flat_map(|own| loads(gateways, own)) {
+            self.listeners.entry(place).or_default().conditions += conditions;
+        }
+        for (place, hostnames) in here {
+            self.listeners.entry(place).or_default().put(id, hostnames, now.is_some_and(|own| own.is_valid));
+        }
+        let route = now.filter(|_| is_served).map(|own| &own.ir);
+        put(&mut self.http_routes, id, route);
+        let status = now.map(|own| verdict.map_or(&own.status, |verdict| &verdict.status));
+        put(&mut self.statuses, id, status);
+    }
+}
+
+impl OnListener {
+    fn put(&mut self, id: &RouteId, hostnames: Arc<[MatchHostname]>, counts: bool) {
+        if self.attached.get(id) != Some(&hostnames) {
+            self.attached.insert(id.clone(), hostnames);
+        }
+        if counts {
+            self.uncounted.remove(id);
+        } else if !self.uncounted.contains(id) {
+            self.uncounted.insert(id.clone());
+        }
+    }
+}
+
+/// Brings one entry to `value`. A map in which it is that already is not touched, so that it stays shared.
+fn put<T>(map: &mut SharedMap<RouteId, Arc<T>>, id: &RouteId, value: Option<&Arc<T>>) {
+    match (map.get(id), value) {
+        (Some(known), Some(value)) if Arc::ptr_eq(known, value) => {}
+        (_, Some(value)) => drop(map.insert(id.clone(), Arc::clone(value))),
+        (Some(_), None) => drop(map.remove(id)),
+        (None, None) => {}
+    }
+}
+
+/// The conditions of a route on each of its listeners, for every host.
+fn loads<'r>(
+    gateways: &'r [GatewayState<'_>],
+    own: &'r OwnRoute,
+) -> impl Iterator<Item = (Place, usize)> + use<'r> {
+    let load = |one: &Attachment| Some((place(gateways, one)?, own.conditions * one.hostnames.len()));
+    own.attachments.iter().filter_map(load)
+}
+
+/// The hosts of an attachment that are the route's to serve.
+fn kept(attachment: &Attachment, verdict: Option<&RouteVerdict>) -> Arc<[MatchHostname]> {
+    let keeps = |name: &&MatchHostname| verdict.is_none_or(|one| one.keeps(name.effective.as_ref()));
+    match attachment.hostnames.iter().all(|name| keeps(&name)) {
+        true => Arc::clone(&attachment.hostnames),
+        false => attachment.hostnames.iter().filter(keeps).cloned().collect(),
+    }
+}
+
+fn place(gateways: &[GatewayState<'_>], attachment: &Attachment) -> Option<Place> {
+    find_gateway(gateways, &attachment.gateway).map(|(gateway, _)| (gateway, attachment.listener))
+}
