@@ -1,12 +1,15 @@
 //! Shared parts of the developer commands: building with cargo, installing programs, running child processes,
-//! reading the kernel's figures of them, and the cache directory.
+//! reading the kernel's figures of them, Debian's mirrors, and the cache directory.
 //!
 //! Its dependencies are few, so that `cargo xtask run` in a fresh checkout builds little.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // commands talk to their terminal
 
+pub mod bill;
 pub mod cache;
 pub mod cargo;
+pub mod cargo_tool;
+pub mod debian;
 pub mod metrics;
 pub mod needs;
 pub mod proc;

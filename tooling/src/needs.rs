@@ -57,6 +57,23 @@ pub const NFT: Need = Need { program: "nft", package: "nftables" };
 pub const VALGRIND: Need = Need { program: "valgrind", package: "valgrind" };
 /// Makes a root directory of another release.
 pub const DEBOOTSTRAP: Need = Need { program: "debootstrap", package: "debootstrap" };
+/// Package lists and packages of Debian.
+pub const APT: Need = Need { program: "apt-get", package: "apt" };
+/// Reads Debian's packages.
+pub const DPKG_DEB: Need = Need { program: "dpkg-deb", package: "dpkg" };
+/// Debian's keys, which other distributions have as a package.
+pub const DEBIAN_KEYS: Need = Need { program: DEBIAN_KEYRING, package: "debian-archive-keyring" };
+/// The file of [`DEBIAN_KEYS`].
+pub const DEBIAN_KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Removes symbols.
+pub const STRIP: Need = Need { program: "strip", package: "binutils" };
+/// The same for another architecture.
+pub const STRIP_ARM64: Need =
+    Need { program: "aarch64-linux-gnu-strip", package: "binutils-aarch64-linux-gnu" };
+/// Links programs for another architecture.
+pub const GCC_ARM64: Need = Need { program: "aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu" };
+/// Runs programs of another architecture.
+pub const QEMU_ARM64: Need = Need { program: "qemu-aarch64-static", package: "qemu-user-static" };
 /// Starts a program in namespaces of its own.
 pub const UNSHARE: Need = Need { program: "unshare", package: "util-linux" };
 /// The load over HTTP/2.

@@ -16,7 +16,7 @@ mod test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sluice_tooling::{cache, cargo, needs};
+use sluice_tooling::{cargo, needs};
 
 use forward::Words;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
+use sluice_tooling::cargo_tool::Tool;
 
-use super::tool::Tool;
 use crate::cargo::must_succeed;
 
 const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };

@@ -3,13 +3,12 @@
 
 mod advisories;
 mod deny;
-mod sbom;
-mod tool;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use sluice_tooling::bill;
 
 use crate::cargo::workspace;
 
@@ -35,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         ),
     }
     if let Some(file) = &args.sbom {
-        let components = sbom::write(file)?;
+        let components = bill::write(&bill::of_binary(None)?, file)?;
         println!("bill of materials: {components} components, {}", file.display());
     }
     Ok(ExitCode::SUCCESS)

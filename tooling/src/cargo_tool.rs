@@ -9,11 +9,11 @@ use crate::cache;
 use crate::cargo::{cargo, must_succeed};
 
 /// A cargo subcommand from the registry.
-pub(super) struct Tool {
+pub struct Tool {
     /// The crate, which is the program's name too: `cargo-deny`.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// The version whose command line is called here.
-    pub(super) version: &'static str,
+    pub version: &'static str,
 }
 
 impl Tool {
@@ -22,7 +22,7 @@ impl Tool {
     ///
     /// # Errors
     /// The crate cannot be fetched or built.
-    pub(super) fn program(&self) -> Result<PathBuf> {
+    pub fn program(&self) -> Result<PathBuf> {
         let root = cache::dir()?.join("tools").join(format!("{}-{}", self.name, self.version));
         let program = root.join("bin").join(self.name);
         if root.exists() && !program.exists() {
@@ -45,7 +45,7 @@ impl Tool {
     ///
     /// # Errors
     /// Those of [`Tool::program`].
-    pub(super) fn command(&self) -> Result<Command> {
+    pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(self.program()?);
         // A subcommand finds its own name in its first argument.
         command.current_dir(crate::cargo::workspace()).args(self.name.strip_prefix("cargo-"));

@@ -6,26 +6,27 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::tool::Tool;
 use crate::cargo::{cargo, must_succeed, workspace};
+use crate::cargo_tool::Tool;
 
 const CARGO_CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9" };
 /// The name of the tool's files, without `.json`; ours alone, since it puts one beside every manifest.
 const NAME: &str = ".sluice-bill-of-materials";
 
-/// Writes the bill of materials of the package `sluice`, CycloneDX 1.5 in JSON, for the target that this
-/// machine is; gives the number of components.
+/// The bill of materials of the package `sluice`, CycloneDX 1.5 in JSON, for a target as Rust names it, or for the one that
+/// this machine is.
 ///
 /// # Errors
-/// The tool cannot be had or fails, or `file` cannot be written.
-pub(super) fn write(file: &Path) -> Result<usize> {
+/// The tool cannot be had or fails.
+pub fn of_binary(target: Option<&str>) -> Result<Value> {
     let mut command = CARGO_CYCLONEDX.command()?;
     command.args(["--format", "json", "--spec-version", "1.5", "--quiet", "--override-filename", NAME]);
+    if let Some(target) = target {
+        command.args(["--target", target]);
+    }
     let made = must_succeed(&mut command).and_then(|()| {
         let text = fs::read_to_string(workspace().join("gateway-user/gateway").join(format!("{NAME}.json")))?;
-        let components = components(&text)?;
-        fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
-        Ok(components)
+        serde_json::from_str(&text).context("the bill of materials")
     });
     for dir in members()? {
         // The tool fails before it has written all of them, or a member has none.
@@ -34,10 +35,13 @@ pub(super) fn write(file: &Path) -> Result<usize> {
     made
 }
 
-/// Components that a bill of materials lists.
-fn components(text: &str) -> Result<usize> {
-    let bill: Value = serde_json::from_str(text).context("the bill of materials")?;
+/// Writes a bill of materials; gives the number of its components.
+///
+/// # Errors
+/// It lists none, or the file cannot be written.
+pub fn write(bill: &Value, file: &Path) -> Result<usize> {
     let components = bill["components"].as_array().context("a bill of materials without components")?;
+    fs::write(file, format!("{bill:#}\n")).with_context(|| format!("writing {}", file.display()))?;
     Ok(components.len())
 }
 
@@ -52,12 +56,17 @@ fn members() -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use gateway_testkit::scratch::Scratch;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn components_are_counted_and_a_file_without_any_is_no_bill() {
-        assert_eq!(components(r#"{"components": [{"name": "a"}, {"name": "b"}]}"#).unwrap(), 2);
-        assert!(components("{}").is_err());
+        let dir = Scratch::new("bill").unwrap();
+        let file = dir.join("bill.json");
+        assert_eq!(write(&json!({"components": [{"name": "a"}, {"name": "b"}]}), &file).unwrap(), 2);
+        assert!(write(&json!({}), &file).is_err());
     }
 
     #[test]
