@@ -54,12 +54,12 @@ pub(crate) fn images(suite: Suite) -> Result<Vec<PathBuf>> {
     let program = |package, name| Program { module: &module, package, name, tests: false, ldflags: "-s -w" };
     let mut archives = Vec::new();
     let pause = program("./pause", "pause").build()?;
-    archives.push(Image { program: &pause, libraries: &[], names: &[node::PAUSE_IMAGE] }.write()?);
+    archives.push(Image { program: &pause, names: &[node::PAUSE_IMAGE] }.write()?);
     let echo = suite.echo()?;
-    archives.push(Image { program: &echo, libraries: &[], names: suite.echo_images() }.write()?);
+    archives.push(Image { program: &echo, names: suite.echo_images() }.write()?);
     if let Some(name) = suite.coredns_image() {
         let coredns = program("./coredns", "coredns").build()?;
-        archives.push(Image { program: &coredns, libraries: &[], names: &[name] }.write()?);
+        archives.push(Image { program: &coredns, names: &[name] }.write()?);
     }
     Ok(archives)
 }

@@ -1,6 +1,6 @@
 //! Developer commands; CI calls only these. `cargo xtask --help` lists them.
 //!
-//! Small ones are here. The others are programs of `codegen/`, `cluster/` and `lab/`, which are built when
+//! Small ones are here. The others are programs of `codegen/`, `image/`, `cluster/` and `lab/`, which are built when
 //! they are called.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
@@ -74,6 +74,9 @@ enum Command {
     /// they did not see.
     #[command(disable_help_flag = true)]
     Clients(Words),
+    /// Makes the container image of the gateway, without an engine, and its bill of materials.
+    #[command(disable_help_flag = true)]
+    Image(Words),
     /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
     #[command(disable_help_flag = true)]
     Cluster(Words),
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Command::Miri => miri::run(),
         Command::SupplyChain(args) => supply_chain::run(&args),
         Command::BuildEbpf(_) | Command::ApiSchemas(_) => forward::become_program("sluice-codegen"),
+        Command::Image(_) => forward::become_program("sluice-image"),
         Command::Cluster(_) | Command::Conformance(_) | Command::Files(_) => {
             forward::become_program("sluice-cluster")
         }

@@ -75,7 +75,7 @@ fn ready(cluster: &Cluster, of: &str, name: &str) -> Result<String> {
 
 fn is_connected(cluster: &Cluster, pod: &str) -> Result<bool> {
     let text =
-        kubectl(cluster, &["exec", pod, "--container=node", "--", "/sluice", "status", "--output=json"])?;
+        kubectl(cluster, &["exec", pod, "--container=node", "--", "sluice", "status", "--output=json"])?;
     let status: Value =
         serde_json::from_str(&text).with_context(|| format!("`sluice status` says: {text}"))?;
     Ok(status["controller"]["connected"] == true)

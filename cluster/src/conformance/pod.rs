@@ -4,15 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use sluice_image::gateway;
 
 use super::account::{NAMESPACE, USER};
-use crate::cargo::{must_succeed, workspace};
+use crate::cargo::workspace;
 use crate::handle::Cluster;
-use crate::image::Image;
 
 /// The manifest's `image:` as containerd names it.
 const IMAGE: &str = "docker.io/library/sluice:0.1.0";
@@ -33,7 +32,8 @@ pub(super) const POD_TIMEOUT: &str = "--timeout=150s";
 /// not take over.
 pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
     let archive = dir.join("sluice.tar");
-    fs::write(&archive, image(sluice, dir)?).with_context(|| format!("writing {}", archive.display()))?;
+    fs::write(&archive, gateway::for_this_machine(sluice, &[IMAGE], dir)?)
+        .with_context(|| format!("writing {}", archive.display()))?;
     cluster.import(&archive)?;
     fs::remove_file(&archive)?;
     let manifest = manifest(MANIFEST, &cluster.join("pod-state"))?;
@@ -66,7 +66,7 @@ fn ready_and_asked(cluster: &Cluster) -> Result<String> {
     let names = kubectl(cluster, &["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
     // The one before it still drains.
     let name = newest(cluster, &names)?;
-    let status = kubectl(cluster, &["exec", &name, "--container=node", "--", "/sluice", "status"])?;
+    let status = kubectl(cluster, &["exec", &name, "--container=node", "--", "sluice", "status"])?;
     ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
     let count = judge_threads()?;
     println!(
@@ -113,28 +113,6 @@ pub(super) fn manifest(of: &'static str, state: &Path) -> Result<String> {
     let text = fs::read_to_string(workspace().join(of)).context(of)?;
     ensure!(text.contains(STATE), "{of} has no `{STATE}`");
     Ok(text.replace(STATE, &format!("hostPath: {{path: {},", state.display())))
-}
-
-/// The archive of an image with the program as `/sluice` and what it is linked to.
-fn image(sluice: &Path, dir: &Path) -> Result<Vec<u8>> {
-    let libraries = libraries(sluice)?;
-    // Debug information makes up nine tenths of it.
-    let program = dir.join("sluice");
-    let mut strip = Command::new("strip");
-    must_succeed(strip.arg("--strip-debug").arg("-o").arg(&program).arg(sluice))?;
-    let image = Image { program: &program, names: &[IMAGE], libraries: &libraries };
-    let archive = image.archive(&fs::read(&program)?)?;
-    fs::remove_file(&program)?;
-    Ok(archive)
-}
-
-/// The shared libraries of a program and what loads them, by ldd(1).
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    let output = Command::new("ldd").arg(program).output().context("starting ldd")?;
-    ensure!(output.status.success(), "ldd: {}", String::from_utf8_lossy(&output.stderr).trim());
-    let text = String::from_utf8_lossy(&output.stdout);
-    let paths = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
-    Ok(paths.map(PathBuf::from).collect())
 }
 
 /// A thread's users and capabilities (proc(5)).
@@ -222,13 +200,5 @@ mod tests {
         let text = manifest(MANIFEST, Path::new("/elsewhere")).unwrap();
         assert!(text.contains("hostPath: {path: /elsewhere,"), "{text}");
         assert!(text.contains(&format!("image: {}", IMAGE.strip_prefix("docker.io/library/").unwrap())));
-    }
-
-    #[test]
-    fn a_program_needs_what_loads_it() {
-        let libraries = libraries(&std::env::current_exe().unwrap()).unwrap();
-        let loader =
-            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-"));
-        assert!(libraries.iter().any(loader), "{libraries:?}");
     }
 }
