@@ -35,12 +35,16 @@ fn complete(mut bill: Value, packages: &Packages, source: &Source, digest: &str)
     if let Some(bill) = bill.as_object_mut() {
         bill.remove("serialNumber");
     }
-    let components =
-        bill["components"].as_array_mut().context("the binary's bill of materials lists no crate")?;
-    components.push(binary);
+    let mut parts = vec![binary];
     for (package, _) in packages.all.values() {
-        components.push(component(package, packages)?);
+        parts.push(component(package, packages)?);
     }
+    let names: Vec<_> = parts.iter().map(|part| part["bom-ref"].clone()).collect();
+    if let Some(dependencies) = bill["dependencies"].as_array_mut() {
+        dependencies.push(json!({ "ref": "image", "dependsOn": names }));
+    }
+    let components = bill["components"].as_array_mut();
+    components.context("the binary's bill of materials lists no crate")?.extend(parts);
     Ok(bill)
 }
 
@@ -111,8 +115,8 @@ mod tests {
         };
         let source = Source { revision: "0123abc".to_owned(), created: "2026-11-28T00:00:00Z".to_owned() };
         let binary = json!({
-            "serialNumber": "urn:uuid:1", "metadata": { "timestamp": "now", "component": { "name": "sluice" } },
-            "components": [{ "name": "memchr" }],
+            "serialNumber": "urn:uuid:1", "metadata": { "timestamp": "now", "component": { "name": "sluice", "bom-ref": "s" } },
+            "components": [{ "name": "memchr" }], "dependencies": [{ "ref": "s" }],
         });
         let bill = complete(binary, &packages, &source, "sha256:0a").unwrap();
         assert_eq!(bill["serialNumber"], Value::Null);
@@ -121,6 +125,8 @@ mod tests {
         let names: Vec<_> =
             bill["components"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["memchr", "sluice", "gcc-14-base", "libgcc-s1"]);
+        assert_eq!(bill["dependencies"][1]["ref"], "image");
+        assert_eq!(bill["dependencies"][1]["dependsOn"][0], "s");
         let library = &bill["components"][3];
         assert_eq!(library["purl"], "pkg:deb/debian/libgcc-s1@1%3A14.2.0-19%2Bb1?arch=amd64&distro=trixie");
         assert_eq!(library["licenses"][0]["license"]["text"]["content"], "GCC's terms");

@@ -12,7 +12,7 @@ pub(crate) type Needs = BTreeMap<String, BTreeSet<String>>;
 
 type Header = FileHeader64<Endianness>;
 
-/// What a program or library needs (`DT_NEEDED` and `.gnu.version_r`), by the name that the loader looks for.
+/// The needs of a program or library (`DT_NEEDED` and `.gnu.version_r`), by the name that the loader looks for.
 ///
 /// # Errors
 /// It is no 64-bit ELF file.

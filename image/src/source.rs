@@ -41,7 +41,7 @@ fn date(epoch: &str) -> Result<String> {
     Ok(time.to_string())
 }
 
-/// What git says in the checkout.
+/// The output of git in the checkout.
 pub(crate) fn git(words: &[&str]) -> Result<String> {
     let output = Command::new("git").current_dir(workspace()).args(words).output().context("starting git")?;
     let said = String::from_utf8_lossy(&output.stderr);

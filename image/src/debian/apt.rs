@@ -11,7 +11,7 @@ use sluice_tooling::needs::{self, APT, DEBIAN_KEYRING, DEBIAN_KEYS, DPKG_DEB};
 
 use crate::platform::Platform;
 
-/// How old the package lists may be.
+/// The age that package lists may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lists {
     /// The mirror is asked.
@@ -140,7 +140,7 @@ impl Apt {
     }
 }
 
-/// What apt reads: the release, and its fixes where it gets any. sid has them in itself.
+/// apt's list of sources: the release, and its fixes where it gets any. sid has them in itself.
 fn sources(suite: &str, mirrors: &Mirrors) -> String {
     let line =
         |mirror: &str, suite: &str| format!("deb [signed-by={DEBIAN_KEYRING}] {mirror} {suite} main\n");

@@ -20,7 +20,7 @@ pub struct Image {
     pub platform: Platform,
     /// The lowest first.
     pub layers: Vec<Layer>,
-    /// What is started and how: `Entrypoint`, `Env`, `User`, … (image-spec, config.md, properties of `config`).
+    /// Settings of its containers: `Entrypoint`, `Env`, `User`, … (image-spec, config.md, properties of `config`).
     pub config: Map<String, Value>,
     /// When its source was made (RFC 3339), if that is to be told.
     pub created: Option<String>,

@@ -53,7 +53,7 @@ impl Blob {
         &self.bytes
     }
 
-    /// How others refer to it.
+    /// The reference by which other documents name it.
     pub(super) fn descriptor(&self) -> Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len() })
     }
