@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use sluice_tooling::cargo::{must_succeed, workspace};
+use sluice_tooling::cargo::{cargo, must_succeed, workspace};
 use sluice_tooling::needs::{self, Need};
 
-use crate::cross;
+use crate::cross::{self, Places};
 use crate::platform::Platform;
 use crate::source::git;
 
@@ -49,17 +49,19 @@ impl Build {
         let rust = places.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
         // No C lies in the checkout.
         let c = [places[1], places[2]].map(|(from, to)| format!("-ffile-prefix-map={}={to}", from.display()));
-        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(&self.source);
-        command.args(["build", "--locked", "--package", "sluice", "--profile", &self.profile]);
-        command.arg("--target-dir").arg(&self.target);
+        let words = ["build", "--locked", "--package", "sluice", "--profile", &self.profile];
+        let mut folder = self.target.clone();
+        let mut command = if Some(self.platform) == Platform::of_this_machine() {
+            let mut command = cargo(&words);
+            command.current_dir(&self.source).arg("--target-dir").arg(&self.target);
+            command
+        } else {
+            folder.push(self.platform.target());
+            let places = Places { source: &self.source, cargo_home: &cargo_home, target: &self.target };
+            cross::command(self.platform, &places, &words)?
+        };
         command.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}")).env("CFLAGS", c.join(" "));
         command.env("CARGO_INCREMENTAL", "0").env("SLUICE_COMMIT", &self.revision);
-        let mut folder = self.target.clone();
-        if Some(self.platform) != Platform::of_this_machine() {
-            cross::configure(&mut command, self.platform)?;
-            folder.push(self.platform.target());
-        }
         eprintln!("building sluice in {} with the profile {}", self.source.display(), self.profile);
         must_succeed(&mut command)?;
         let program = folder.join(if self.profile == "dev" { "debug" } else { &self.profile }).join("sluice");

@@ -84,10 +84,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         verify::compare(&packed, &other)?;
     }
     let output = args.output(platform)?;
-    let archive = packed.archive(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-    write(&output, &archive)?;
     report(&packed, &names, &base, &output)?;
     check::judge(&packed, args.max_size.unwrap_or(if args.is_quick() { MOST_QUICK } else { MOST }) * MB)?;
+    write(&output, &packed.archive(&names.iter().map(String::as_str).collect::<Vec<_>>())?)?;
     if args.sbom || !args.is_quick() {
         let bill = crate::bill::of_image(&base.packages, platform, &source, packed.digest())?;
         let file = output.with_extension("cdx.json");

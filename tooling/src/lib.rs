@@ -14,3 +14,4 @@ pub mod metrics;
 pub mod needs;
 pub mod proc;
 pub mod process;
+pub mod sid;
