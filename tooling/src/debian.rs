@@ -20,22 +20,24 @@ pub struct Mirrors {
 /// # Errors
 /// apt is missing, or is configured with no mirror of Debian.
 pub fn mirrors() -> Result<Mirrors> {
-    if let Some(mirrors) = configured()? {
-        return Ok(mirrors);
+    let mut lists = lists()?;
+    if lists.trim().is_empty() {
+        // A machine that never fetched the package lists cannot tell whose a mirror is.
+        must_succeed(Command::new("apt-get").arg("update"))?;
+        lists = self::lists()?;
     }
-    // A machine that never fetched the package lists cannot tell whose a mirror is.
-    must_succeed(Command::new("apt-get").arg("update"))?;
-    match configured()? {
+    match mirrors_in(&lists) {
         Some(mirrors) => Ok(mirrors),
         None => bail!("apt is configured with no mirror of Debian"),
     }
 }
 
-fn configured() -> Result<Option<Mirrors>> {
+/// The package lists that apt has, by origin, codename and address.
+fn lists() -> Result<String> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)", "Created-By: Packages"]);
     let output = command.output().context("starting apt-get")?;
-    Ok(mirrors_in(&String::from_utf8_lossy(&output.stdout)))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The first whole release of Debian among lines of origin, codename and address: that of updates or of security fixes
