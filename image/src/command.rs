@@ -42,9 +42,10 @@ pub struct Args {
     /// File of the archive; without it, one in cargo's target folder.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Release of Debian whose libraries it has.
-    #[arg(long, default_value = SUITE)]
-    suite: String,
+    /// Release of Debian whose libraries it has; without it, the stable one, and with `--profile quick` that of this machine
+    /// where apt has no mirror of Debian.
+    #[arg(long)]
+    suite: Option<String>,
     /// Address of a mirror of Debian; without it, the one that this machine's apt has.
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
@@ -104,12 +105,19 @@ impl Args {
     }
 
     fn base(&self, platform: Platform) -> Result<Base> {
+        if self.is_quick()
+            && self.suite.is_none()
+            && self.mirror.is_none()
+            && Some(platform) == Platform::of_this_machine()
+        {
+            return Base::make(Packages::fetch(&Apt::for_lab(platform)?, platform, &PACKAGES)?);
+        }
         let lists = if self.is_quick() { Lists::Cached } else { Lists::Current };
         let mirrors = self
             .mirror
             .as_ref()
             .map(|main| Mirrors { main: main.clone(), security: self.security_mirror.clone() });
-        let apt = Apt::open(&self.suite, platform, lists, mirrors)?;
+        let apt = Apt::open(self.suite.as_deref().unwrap_or(SUITE), platform, lists, mirrors)?;
         Base::make(Packages::fetch(&apt, platform, &PACKAGES)?)
     }
 

@@ -31,6 +31,11 @@ impl Source {
         };
         Ok(Self { revision, created: date(&epoch)? })
     }
+
+    /// That of sources without a history.
+    pub fn unknown() -> Self {
+        Self { revision: "unknown".to_owned(), created: "1970-01-01T00:00:00Z".to_owned() }
+    }
 }
 
 /// Seconds since 1970 as a date.

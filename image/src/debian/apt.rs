@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use sha2::{Digest as _, Sha256};
 use sluice_tooling::cache;
 use sluice_tooling::debian::{self, Mirrors};
 use sluice_tooling::needs::{self, APT, DEBIAN_KEYRING, DEBIAN_KEYS, DPKG_DEB};
 
 use crate::platform::Platform;
+
+/// The release whose libraries images have: the stable one.
+pub const SUITE: &str = "trixie";
 
 /// The age that package lists may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub struct Package {
     pub version: String,
     /// `all`, or one that it was built for.
     pub architecture: String,
-    /// Of the file, in hexadecimal digits, out of the signed lists.
+    /// Of the file, in hexadecimal digits.
     pub sha256: String,
     /// Where it lies.
     pub file: PathBuf,
@@ -39,6 +43,8 @@ pub struct Package {
 pub struct Apt {
     suite: String,
     architecture: &'static str,
+    /// Lists and settings are this machine's.
+    of_machine: bool,
     dir: PathBuf,
     _lock: File,
 }
@@ -52,14 +58,7 @@ impl Apt {
         let is_word = !suite.is_empty() && suite.bytes().all(|byte| byte.is_ascii_alphanumeric());
         ensure!(is_word, "--suite {suite}: write the name of a release of Debian");
         needs::ensure(&[APT, DPKG_DEB, DEBIAN_KEYS])?;
-        let architecture = platform.architecture();
-        let dir = cache::dir()?.join("debian").join(format!("apt-{suite}-{architecture}"));
-        for name in ["lists/partial", "archives/partial", "packages"] {
-            fs::create_dir_all(dir.join(name)).with_context(|| format!("making {}", dir.display()))?;
-        }
-        let lock = File::create(dir.join("lock"))?;
-        lock.lock().with_context(|| format!("locking {}", dir.display()))?;
-        let apt = Self { suite: suite.to_owned(), architecture, dir, _lock: lock };
+        let apt = Self::locked(suite, platform, false)?;
         // Written last, so that it is there only with lists that are whole.
         let whole = apt.dir.join("whole");
         if lists == Lists::Current || !whole.exists() {
@@ -68,6 +67,37 @@ impl Apt {
             fs::write(whole, "")?;
         }
         Ok(apt)
+    }
+
+    /// That of a lab, where nothing needs to be fetched that is at hand: [`SUITE`], or the release that this machine runs
+    /// where apt has no mirror of Debian. Ubuntu's packages have the same names and files.
+    ///
+    /// # Errors
+    /// As of [`Apt::open`].
+    pub fn for_lab(platform: Platform) -> Result<Self> {
+        needs::ensure(&[APT, DPKG_DEB])?;
+        if debian::mirrors().is_ok() {
+            return Self::open(SUITE, platform, Lists::Cached, None);
+        }
+        let text = fs::read_to_string("/etc/os-release").context("/etc/os-release")?;
+        let suite = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+        Self::locked(
+            suite.context("/etc/os-release has no VERSION_CODENAME")?.trim_matches('"'),
+            platform,
+            true,
+        )
+    }
+
+    fn locked(suite: &str, platform: Platform, of_machine: bool) -> Result<Self> {
+        let architecture = platform.architecture();
+        let kind = if of_machine { "machine" } else { "apt" };
+        let dir = cache::dir()?.join("debian").join(format!("{kind}-{suite}-{architecture}"));
+        for name in ["lists/partial", "archives/partial", "packages"] {
+            fs::create_dir_all(dir.join(name)).with_context(|| format!("making {}", dir.display()))?;
+        }
+        let lock = File::create(dir.join("lock"))?;
+        lock.lock().with_context(|| format!("locking {}", dir.display()))?;
+        Ok(Self { suite: suite.to_owned(), architecture, of_machine, dir, _lock: lock })
     }
 
     /// The release's name.
@@ -89,9 +119,9 @@ impl Apt {
         let mut words = vec!["download", "--print-uris"];
         words.extend(names.iter().map(String::as_str));
         let text = self.run(&self.dir, &words)?;
-        let packages: Vec<_> = text.lines().filter_map(|line| package(line, &self.dir)).collect();
+        let mut packages: Vec<_> = text.lines().filter_map(|line| package(line, &self.dir)).collect();
         ensure!(packages.len() == names.len(), "apt-get names {} of {names:?}: {text}", packages.len());
-        for package in &packages {
+        for package in &mut packages {
             let to = package.file.parent().context("a package lies in a folder")?;
             cache::keep(to, |partial| {
                 fs::create_dir(partial)?;
@@ -102,7 +132,9 @@ impl Apt {
                 )?;
                 Ok(())
             })?;
-            ensure!(package.file.is_file(), "apt-get fetched no {}", package.file.display());
+            let content =
+                fs::read(&package.file).with_context(|| format!("reading {}", package.file.display()))?;
+            package.sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
         }
         Ok(packages)
     }
@@ -111,7 +143,7 @@ impl Apt {
     fn run(&self, at: &Path, words: &[&str]) -> Result<String> {
         let dir = self.dir.display();
         let mut command = Command::new("apt-get");
-        for setting in [
+        let own = [
             format!("Dir::State={dir}"),
             format!("Dir::State::lists={dir}/lists"),
             format!("Dir::State::status={dir}/status"),
@@ -128,7 +160,8 @@ impl Apt {
             "APT::Sandbox::User=root".to_owned(),
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-        ] {
+        ];
+        for setting in own.iter().filter(|_| !self.of_machine) {
             command.arg("--option").arg(setting);
         }
         let output = command.args(words).current_dir(at).output().context("starting apt-get")?;
@@ -154,10 +187,11 @@ fn sources(suite: &str, mirrors: &Mirrors) -> String {
     text
 }
 
-/// A line of `apt-get download --print-uris`: address, file name, size and `SHA256:` with the digest.
+/// A line of `apt-get download --print-uris`: address, file name, size and `SHA256:` or another one with a digest, which
+/// gives the folder its name.
 fn package(line: &str, dir: &Path) -> Option<Package> {
     let [_, file, _, digest] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
-    let sha256 = digest.strip_prefix("SHA256:")?;
+    let (_, digest) = digest.split_once(':')?;
     let [name, version, architecture] = file.strip_suffix(".deb")?.split('_').collect::<Vec<_>>()[..] else {
         return None;
     };
@@ -166,8 +200,8 @@ fn package(line: &str, dir: &Path) -> Option<Package> {
         // apt writes the colon of an epoch as URLs do.
         version: version.replace("%3a", ":"),
         architecture: architecture.to_owned(),
-        sha256: sha256.to_owned(),
-        file: dir.join("packages").join(sha256.get(..16)?).join(file),
+        sha256: String::new(),
+        file: dir.join("packages").join(digest.get(..16)?).join(file),
     })
 }
 

@@ -9,12 +9,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 
 use crate::platform::Platform;
-pub use apt::{Apt, Lists, Package};
+pub use apt::{Apt, Lists, Package, SUITE};
 pub use content::Content;
 pub use license::license;
-
-/// The release whose libraries images have: the stable one.
-pub const SUITE: &str = "trixie";
 
 /// Packages with their contents, by name.
 pub struct Packages {
