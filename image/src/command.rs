@@ -17,7 +17,8 @@ use crate::gateway::{self, VERSION};
 use crate::oci::{Compression, Packed};
 use crate::platform::Platform;
 use crate::source::Source;
-use crate::{container, name, verify};
+use crate::verify::{self, Second};
+use crate::{container, name};
 
 /// Bytes of all files of an image, in MB.
 const MOST: u64 = 60;
@@ -75,10 +76,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let platform = platform.context("images are made for x86_64 and aarch64: name one with --platform")?;
     let names = args.names.iter().map(|name| name::whole(name)).collect::<Result<Vec<_>>>()?;
     let source = Source::of_checkout()?;
+    let second = args.verify.then(Second::copy).transpose()?;
     let base = args.base(platform)?;
     let packed = pack(&args.program(platform, &source)?, &base, platform, &source)?;
-    if args.verify {
-        let other = verify::second(&args.build(platform, &source)?, |program| {
+    if let Some(second) = second {
+        let other = second.build(&args.build(platform, &source)?, |program| {
             // Fetched and read anew as well.
             pack(program, &args.base(platform)?, platform, &source)
         })?;

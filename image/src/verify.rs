@@ -9,32 +9,49 @@ use sluice_tooling::cargo::target_dir;
 use crate::binary::{Build, copy_checkout};
 use crate::oci::Packed;
 
-/// A folder that goes when this does.
-struct Folder(PathBuf);
+/// A copy of the checkout, with room for what is built of it; both go when this does.
+pub struct Second {
+    folder: PathBuf,
+}
 
-impl Drop for Folder {
+impl Drop for Second {
     fn drop(&mut self) {
         // Left behind, it takes a gigabyte; the error that ends the command counts more.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Builds again as `first` was built, out of a copy of the checkout and into an empty target folder, and packs the program.
-///
-/// # Errors
-/// Those of the build and of `pack`.
-pub fn second(first: &Build, pack: impl FnOnce(&Path) -> Result<Packed>) -> Result<Packed> {
-    let folder = Folder(target_dir()?.join(format!("image-second-{}", std::process::id())));
-    let copy = folder.0.join("a-copy-of-the-checkout");
-    copy_checkout(&copy).with_context(|| format!("copying the checkout to {}", copy.display()))?;
-    let build = Build {
-        source: copy,
-        target: folder.0.join("built"),
-        profile: first.profile.clone(),
-        platform: first.platform,
-        revision: first.revision.clone(),
-    };
-    pack(&build.run()?)
+impl Second {
+    /// Copies the checkout as it is now: before the first build, so that edits meanwhile are in neither or in that one alone,
+    /// which the comparison then tells.
+    ///
+    /// # Errors
+    /// A file cannot be copied.
+    pub fn copy() -> Result<Self> {
+        let second = Self { folder: target_dir()?.join(format!("image-second-{}", std::process::id())) };
+        let to = second.source();
+        copy_checkout(&to).with_context(|| format!("copying the checkout to {}", to.display()))?;
+        Ok(second)
+    }
+
+    fn source(&self) -> PathBuf {
+        self.folder.join("a-copy-of-the-checkout")
+    }
+
+    /// Builds as `first` was built, into an empty target folder, and packs the program.
+    ///
+    /// # Errors
+    /// Those of the build and of `pack`.
+    pub fn build(&self, first: &Build, pack: impl FnOnce(&Path) -> Result<Packed>) -> Result<Packed> {
+        let build = Build {
+            source: self.source(),
+            target: self.folder.join("built"),
+            profile: first.profile.clone(),
+            platform: first.platform,
+            revision: first.revision.clone(),
+        };
+        pack(&build.run()?)
+    }
 }
 
 /// Compares two images.
