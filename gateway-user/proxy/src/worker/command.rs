@@ -71,6 +71,14 @@ pub enum WorkerCommand {
         /// Gets the duplicates, oldest first; an error if no descriptor is left.
         reply: oneshot::Sender<std::io::Result<Vec<TcpListener>>>,
     },
+    /// Tell clients as [`Drain`](Self::Drain) does, and accept and take generations on as before: another process may still
+    /// ask for the listening sockets. `Drain` follows.
+    AnnounceDrain {
+        /// Over this time connections are told that have words for it at any time, such as those of HTTP/2.
+        spread: Duration,
+        /// Over this time the others are told, by their responses.
+        close_spread: Duration,
+    },
     /// Finish what is under way and end the worker; from now on every response says `Connection: close`.
     Drain {
         /// When what ends.

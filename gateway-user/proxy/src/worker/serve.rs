@@ -38,6 +38,8 @@ struct Commands {
     worker: Rc<Worker>,
     acceptors: Rc<Acceptors>,
     prepared: Option<Prepared>,
+    /// True once the listening sockets are being closed for good.
+    closes: bool,
     /// Raised when a drain is over.
     done: Rc<Signal>,
 }
@@ -79,7 +81,7 @@ pub(super) async fn serve(
     spawn(housekeeping(Rc::clone(&worker), spec.heartbeat));
     let _ = ready.send(Ok(()));
     let done = Rc::new(Signal::default());
-    let mut commands = Commands { worker, acceptors, prepared: None, done: Rc::clone(&done) };
+    let mut commands = Commands { worker, acceptors, prepared: None, closes: false, done: Rc::clone(&done) };
     while let Some(Some(command)) = done.unless(inbox.recv()).await {
         commands.carry_out(command);
     }
@@ -159,6 +161,9 @@ impl Commands {
             WorkerCommand::Listeners { reply } => {
                 let _ = reply.send(self.acceptors.duplicates());
             }
+            WorkerCommand::AnnounceDrain { spread, close_spread } => {
+                self.worker.begin_drain(spread, close_spread);
+            }
             WorkerCommand::Drain { limits, reply } => self.drain(limits, reply),
         }
     }
@@ -169,7 +174,7 @@ impl Commands {
         snapshot: Arc<Snapshot>,
         listeners: Vec<std::net::TcpListener>,
     ) -> Result<(), PrepareError> {
-        if self.worker.context.is_draining() {
+        if self.closes {
             return Err(PrepareError::Draining);
         }
         let adopt = |socket: std::net::TcpListener| {
@@ -193,9 +198,7 @@ impl Commands {
         for socket in listeners {
             match Listener::from_std(socket) {
                 // A worker that drains has closed its sockets for good.
-                Ok(listener) if !self.worker.context.is_draining() => {
-                    self.acceptors.add(&self.worker, listener)
-                }
+                Ok(listener) if !self.closes => self.acceptors.add(&self.worker, listener),
                 Ok(_) => {}
                 Err(error) => tracing::error!("a listening socket cannot be accepted from: {error}"),
             }
@@ -216,6 +219,7 @@ impl Commands {
     /// A drain takes its time; commands are carried out meanwhile.
     fn drain(&mut self, limits: DrainLimits, reply: oneshot::Sender<super::Drained>) {
         self.prepared = None;
+        self.closes = true;
         let (worker, acceptors) = (Rc::clone(&self.worker), Rc::clone(&self.acceptors));
         let done = Rc::clone(&self.done);
         spawn(async move {
