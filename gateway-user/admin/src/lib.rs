@@ -26,4 +26,4 @@ pub use hosts::Hosts;
 pub use listener::Listener;
 pub use pages::{Page, Pages};
 pub use server::{Limits, Server, serve_connection};
-pub use unix::{MAX_PATH, UnixSocket, check_length};
+pub use unix::{MAX_PATH, UnixSocket, check_length, connect};

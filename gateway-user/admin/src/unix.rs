@@ -1,8 +1,9 @@
 //! A Unix socket in a directory, which one process replaces by its own with rename(2).
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -33,26 +34,59 @@ impl UnixSocket {
     /// # Errors
     /// The path is too long, or the directory cannot be written.
     pub fn bind(directory: &Path, name: &str) -> io::Result<(Self, UnixListener)> {
-        let path = directory.join(format!("{name}.sock"));
-        check_length(&path)?;
-        let beside = directory.join(format!("{name}.new"));
+        Self::bind_at(&directory.join(format!("{name}.sock")), 0o660)
+    }
+
+    /// Listens at `path` for root and this process's own user, with mode 0600, in place of a process that has died.
+    /// What is there is looked at first; a link is not followed.
+    ///
+    /// # Errors
+    /// `AddrInUse`: a process listens there. `AlreadyExists`: there is something that is no socket. Else as
+    /// [`bind`](Self::bind).
+    pub fn bind_free(path: &Path) -> io::Result<(Self, UnixListener)> {
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is something that is no socket",
+                ));
+            }
+            Ok(_) if is_heard(path)? => {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        Self::replace(path)
+    }
+
+    /// Listens at `path` in place of whatever socket is there, with mode 0600, as [`bind`](Self::bind) does.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn replace(path: &Path) -> io::Result<(Self, UnixListener)> {
+        Self::bind_at(path, 0o600)
+    }
+
+    fn bind_at(path: &Path, mode: u32) -> io::Result<(Self, UnixListener)> {
+        check_length(path)?;
+        let beside = path.with_extension("new");
         // Leftover of a process that ended between binding and renaming.
         remove(&beside)?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let socket = socket()?;
         rustix::net::bind(&socket, &SocketAddrUnix::new(&beside)?)?;
         let renamed = (|| {
             // Before listen(2): nobody can have connected meanwhile.
-            std::fs::set_permissions(&beside, PermissionsExt::from_mode(0o660))?;
+            std::fs::set_permissions(&beside, PermissionsExt::from_mode(mode))?;
             // Root reaches it in any case; a process that is not root may not give files away.
             let _ = std::os::unix::fs::chown(&beside, None, Some(0));
             rustix::net::listen(&socket, BACKLOG)?;
             let metadata = std::fs::metadata(&beside)?;
-            std::fs::rename(&beside, &path)?;
+            std::fs::rename(&beside, path)?;
             Ok((metadata.dev(), metadata.ino()))
         })();
         let file = renamed.inspect_err(|_: &io::Error| drop(remove(&beside)))?;
-        Ok((Self { path, file, replaced: false }, UnixListener::from(socket)))
+        Ok((Self { path: path.to_owned(), file, replaced: false }, UnixListener::from(socket)))
     }
 
     /// Where it listens.
@@ -81,6 +115,37 @@ impl Drop for UnixSocket {
     }
 }
 
+/// Connects to the process that listens at `path`, without waiting for it: it is there once its queue takes a
+/// connection.
+///
+/// # Errors
+/// Those of connect(2): `NotFound` and `ConnectionRefused` where nobody listens, `WouldBlock` where the queue is full.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    check_length(path)?;
+    let socket = socket()?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// True if a process listens at `path`.
+fn is_heard(path: &Path) -> io::Result<bool> {
+    match connect(path) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(true),
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Ok(false),
+            _ => Err(error),
+        },
+    }
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
 /// A path that fits into an address.
 ///
 /// # Errors
@@ -103,8 +168,6 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
-
     use gateway_testkit::scratch::Scratch;
 
     use super::*;
@@ -126,6 +189,33 @@ mod tests {
         drop(new);
         assert!(!path.exists());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_place_of_a_dead_process_is_free_and_that_of_a_living_one_is_not() {
+        let dir = Scratch::new("probe-socket").unwrap();
+        let path = dir.join("socket");
+        let (first, listener) = UnixSocket::bind_free(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(UnixSocket::bind_free(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        // As after a kill: the file stays, and nobody listens.
+        drop(listener);
+        assert_eq!(connect(&path).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let (second, _listener) = UnixSocket::bind_free(&path).unwrap();
+        drop(first);
+        assert!(connect(&path).is_ok(), "the path is the second one's");
+        let (_third, _its) = UnixSocket::replace(&path).unwrap();
+        drop(second);
+        assert!(connect(&path).is_ok(), "the path is the third one's");
+        let file = dir.join("file");
+        std::fs::write(&file, "precious").unwrap();
+        assert_eq!(UnixSocket::bind_free(&file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+        let link = dir.join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(UnixSocket::bind_free(&link).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(connect(&dir.join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
