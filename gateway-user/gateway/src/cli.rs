@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Show the status of a running Sluice.
     Status(StatusArgs),
+    /// Ask the process of this pod, over its own socket (--probe-socket), if it is ready or alive; exit 1 if not.
+    Probe(ProbeArgs),
     /// Remove the leftovers of a crashed Sluice from the kernel and the disk.
     Cleanup(CleanupArgs),
     /// Hold the rights of a Sluice that runs as a user without any (`run --helper`): load kernel programs, bind
@@ -141,6 +143,26 @@ pub(crate) struct StatusArgs {
     pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) settings: SettingFlags<Admin>,
+}
+
+/// `sluice probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// ready: it serves, and not the process that it is to replace; live: it needs no new start.
+    #[arg(value_enum)]
+    pub(crate) of: ProbeOf,
+    /// Its --probe-socket [default: /run/sluice-probe/socket] [env: SLUICE_PROBE_SOCKET].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// Questions of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeOf {
+    /// Readiness.
+    Ready,
+    /// Liveness.
+    Live,
 }
 
 /// `sluice cleanup`.

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use self::network::Network;
-use crate::admin::{AllCounters, Facts, Readiness, Shared, Sockets};
+use crate::admin::{AllCounters, Facts, ProbeServer, Readiness, Shared, Sockets};
 use crate::cli::ControllerArgs;
 use crate::cmd::resources::translate_options;
 use crate::cmd::version::VERSIONS;
@@ -66,6 +66,7 @@ pub(crate) fn run(mut args: ControllerArgs) -> anyhow::Result<End> {
     let identity = Identity::decide(settings.user, &state_dir, source.program())?;
     let (log_control, _log_flush) = logging::init(&settings.log.0, &identity, confinement)?;
     identity.announce();
+    let probes = ProbeServer::start(settings.probe_socket.0.as_deref(), &identity, confinement)?;
     reopen::try_source_and_log(&identity, &settings, &source)?;
     Sockets::check(&state_dir)?;
     let Claimed { instance, .. } = Instance::claim(&state_dir, TakeOver::Never, &identity)?;
@@ -88,8 +89,9 @@ pub(crate) fn run(mut args: ControllerArgs) -> anyhow::Result<End> {
         settings: effective,
     };
     info!("sluice {}: controller, reading {}", VERSIONS.version, facts.source);
+    let settings = &settings;
     let controller =
-        Controller { settings: &settings, instance, sockets, facts, log_control, confinement, identity };
+        Controller { settings, instance, sockets, facts, log_control, confinement, identity, probes };
     controller.serve(source).map(|()| End::Done)
 }
 
@@ -102,6 +104,7 @@ struct Controller<'a> {
     log_control: LogControl,
     confinement: Confinement,
     identity: Identity,
+    probes: ProbeServer,
 }
 
 impl Controller<'_> {
@@ -134,6 +137,7 @@ impl Controller<'_> {
                 tokio::spawn(Arc::clone(&nodes).follow_placement(engine.assigner()));
             }
             let shared = self.shared(view.clone(), &nodes, cluster.clone())?;
+            self.probes.serves(&shared.readiness);
             let Network { listen, leading, duty } = network::prepare(self.settings, cluster.as_ref());
             let server = self.listen(table, Arc::clone(&nodes), leading, listen)?;
             let membership = match &cluster {

@@ -3,6 +3,7 @@
 //!
 //! | word | what happens |
 //! |---|---|
+//! | `ends` | `run` and `node` end as they begin |
 //! | `takeover:…` | a hot restart stops at a point, or pretends something; see `handoff/injected.rs` |
 //! | `lacks:NAME` | a node does not have that capability |
 //! | `requests` | workers do what `X-Sluice-Fault` in a request says, see `fault.rs` of the proxy |
@@ -14,6 +15,14 @@ pub(crate) fn words() -> Vec<String> {
     }
     let injected = std::env::var("SLUICE_FAULT").unwrap_or_default();
     injected.split(',').map(str::to_owned).collect()
+}
+
+/// Ends the process, if that is injected, as one does that a defect ends at once.
+pub(crate) fn begin() {
+    if is_injected("ends") {
+        crate::cmd::say("injected: ended as it began");
+        std::process::exit(70);
+    }
 }
 
 /// True if this fault is injected.

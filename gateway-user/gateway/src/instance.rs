@@ -9,14 +9,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::link::{self, LinkAccess};
+use tracing::info;
 
 use crate::flags::TakeOver;
 use crate::handoff::{self, HandoffClient, HandoffReply, Name, Offer, Received};
 use crate::identity::Identity;
 use crate::state_dir::{self, LOCK};
 
-/// Limit for a process that has the directory to listen for us, or to end: it may be starting or draining.
+/// Limit for a process that has the directory to listen for us: it may be starting.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Limit for one to end that has closed its sockets and drains.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time between two attempts to reach or succeed it.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
@@ -49,10 +52,17 @@ impl Instance {
     /// Another process has it and does not hand over, which the message says; it cannot be made or written;
     /// or others could change what is in it.
     pub(crate) fn claim(dir: &Path, take_over: TakeOver, identity: &Identity) -> anyhow::Result<Claimed> {
-        let made = state_dir::make(dir, identity)?;
-        let patience = Instant::now() + LOCK_TIMEOUT;
+        let mut made = false;
+        let begun = Instant::now();
+        let mut limit = LOCK_TIMEOUT;
         loop {
-            let holder = match try_lock(dir)? {
+            // Whoever had it made may take it away at its end.
+            made |= state_dir::make(dir, identity)?;
+            let holder = match try_lock(dir) {
+                Err(_) if !dir.exists() && begun.elapsed() < limit => continue,
+                tried => tried?,
+            };
+            let holder = match holder {
                 Ok(lock) => return Self::fresh(dir, made, lock),
                 Err(holder) => holder,
             };
@@ -70,8 +80,13 @@ impl Instance {
                 HandoffReply::Refused(reason) => {
                     bail!("--state-dir {}: {who} does not hand over: {reason}", dir.display())
                 }
-                HandoffReply::Nobody if Instant::now() < patience => std::thread::sleep(RETRY_DELAY),
-                HandoffReply::Nobody => bail!(
+                // It listens from its start until its sockets close.
+                reply if limit < DRAIN_TIMEOUT && drains(&reply, dir) => {
+                    info!("{who} drains; waits for its end");
+                    limit = DRAIN_TIMEOUT;
+                }
+                _ if begun.elapsed() < limit => std::thread::sleep(RETRY_DELAY),
+                HandoffReply::Nobody | HandoffReply::Ends => bail!(
                     "--state-dir {}: {who} uses it and hands over to nobody: it is starting, draining, or too old \
                      for that; stop it or choose another directory",
                     dir.display()
@@ -212,6 +227,15 @@ impl Drop for Instance {
         if self.made {
             let _ = fs::remove_dir(&self.dir);
         }
+    }
+}
+
+/// True if the process that has the directory asks for none to take over any more.
+fn drains(reply: &HandoffReply, dir: &Path) -> bool {
+    match reply {
+        HandoffReply::Ends => true,
+        HandoffReply::Nobody => !handoff::socket_path(dir).exists(),
+        HandoffReply::Offered(..) | HandoffReply::Refused(_) => false,
     }
 }
 

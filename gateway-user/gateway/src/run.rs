@@ -14,7 +14,7 @@ use gateway_steer::{Steering, SteeringPath, without_ipv6};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-use crate::admin::{AllCounters, Facts, Readiness, Shared, Sockets};
+use crate::admin::{AllCounters, Facts, ProbeServer, Readiness, Shared, Sockets};
 use crate::capacity::{Bounds, Capacity};
 use crate::cli::{NodeArgs, RunArgs};
 use crate::cmd::{End, bad_settings};
@@ -70,6 +70,7 @@ fn run_with(mut args: RunArgs, check: impl FnOnce(&Settings) -> anyhow::Result<(
         crate::cmd::upgrade::wait_for_the_end_of(starter);
     }
     let confinement = Confinement::of(settings.seccomp, &source);
+    fault::begin();
     // Before the state directory, which it may have to give to this user.
     let helper = helper::connect(&settings)?;
     let state_dir = state_dir::resolve(&settings.state_dir)?;
@@ -77,12 +78,14 @@ fn run_with(mut args: RunArgs, check: impl FnOnce(&Settings) -> anyhow::Result<(
     // Outlives all that may have something to say.
     let (log_control, _log_flush) = logging::init(&settings.log.0, &identity, confinement)?;
     identity.announce();
+    // Before anything that may hang.
+    let probes = ProbeServer::start(settings.probe_socket.0.as_deref(), &identity, confinement)?;
     let parts = Parts::open(&settings, &state_dir, source, &identity, confinement, helper)?;
     let facts = parts.facts(effective);
     let bounds = parts.capacity.bounds(&settings, parts.places.len());
     announce(&facts, parts.places.len(), &bounds);
     info!("requests: {}", wire::strictness(&settings, parts.source.is_cluster()));
-    parts.serve(&settings, &bounds, facts, log_control).map(|()| End::Done)
+    parts.serve(&settings, &bounds, facts, log_control, probes).map(|()| End::Done)
 }
 
 /// Parts that can fail at the start, in the order in which they are opened; dropping them undoes everything.
@@ -135,6 +138,7 @@ impl Parts {
             privileges::without_any(identity, || probe(mode, settings.ring_entries.small(), places.len()))?
                 .context("--io")?;
         reopen::try_source_and_log(identity, settings, &source)?;
+        handoff::stop_at("asking");
         // Before the ports: who finds the state directory taken learns by whom, not that some port is busy.
         let Claimed { instance, taking_over } = Instance::claim(state_dir, settings.take_over, identity)?;
         let (handoff_client, mut received) = match taking_over {
@@ -227,6 +231,7 @@ impl Parts {
         bounds: &Bounds,
         facts: Facts,
         log_control: LogControl,
+        probes: ProbeServer,
     ) -> anyhow::Result<()> {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
             self;
@@ -302,6 +307,7 @@ impl Parts {
                 steering: steering.clone(),
                 following,
                 helper: helper.map(HelperWatch::new),
+                probes,
             };
             service.run(taking_over, sockets, self.takeover).await
         });

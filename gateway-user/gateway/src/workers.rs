@@ -109,6 +109,13 @@ impl Workers {
         }
     }
 
+    /// Has every worker tell its clients that a drain has begun, and serve on.
+    pub(crate) fn announce_drain(&self, spread: Duration, close_spread: Duration) {
+        for slot in 0..self.count() {
+            self.send(slot, WorkerCommand::AnnounceDrain { spread, close_spread });
+        }
+    }
+
     /// Lets every worker finish. Returns how many connections were cut.
     pub(crate) async fn drain(&self, limits: DrainLimits) -> usize {
         let mut responses = Vec::new();

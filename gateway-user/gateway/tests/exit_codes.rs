@@ -83,7 +83,7 @@ fn commands_that_end_by_themselves() {
     ends_with(FAILED, &["status", "--admin-address", "127.0.0.1:1"]);
     ends_with(USAGE, &["config", "check", "--workers", "many"]);
     let all = ["run", "upgrade", "check", "translate", "explain", "status", "cleanup", "echo", "version"];
-    for command in all.into_iter().chain(["controller", "node", "helper"]) {
+    for command in all.into_iter().chain(["controller", "node", "helper", "probe"]) {
         ends_with(USAGE, &[command, "--no-such-flag"]);
     }
     ends_with(FAILED, &["node"]);
@@ -92,6 +92,9 @@ fn commands_that_end_by_themselves() {
         ends_with(USAGE, &[command, good, "--workers", "many"]);
     }
     ends_with(USAGE, &["status", "--admin-address", "here"]);
+    ends_with(USAGE, &["probe"]);
+    ends_with(USAGE, &["probe", "happy"]);
+    ends_with(FAILED, &["probe", "ready", "--socket", missing]);
     ends_with(USAGE, &["no-such-command"]);
 }
 
@@ -137,7 +140,15 @@ impl Drop for OrphanGuard<'_> {
 #[test]
 fn run_and_upgrade_that_serve() {
     netns::run("codes-run", |inside| {
-        let mut running = Running::start(inside, &["--steering", "ebpf", "--drain-min", "0s"]);
+        let probes = inside.scratch().join("probes");
+        std::fs::create_dir(&probes).unwrap();
+        std::os::unix::fs::chown(&probes, Some(65_532), None).unwrap();
+        let probes = probes.join("socket");
+        let flags = ["--steering", "ebpf", "--drain-min", "0s", "--probe-socket", of(&probes)];
+        let mut running = Running::start(inside, &flags);
+        for what in ["ready", "live"] {
+            ends_with(DONE, &["probe", what, "--socket", of(&probes)]);
+        }
         let (bpffs, state) = (of(inside.bpffs()).to_owned(), inside.scratch().join("state"));
         let places =
             ["--bpffs", &bpffs, "--state-dir", of(&state), "--drain-min", "10m", "--drain-max", "11m"];

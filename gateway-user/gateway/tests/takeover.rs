@@ -9,6 +9,8 @@ mod kills;
 mod last_good;
 #[path = "takeover/line.rs"]
 mod line;
+#[path = "takeover/open_drain.rs"]
+mod open_drain;
 #[path = "takeover/refused_programs.rs"]
 mod refused_programs;
 #[path = "common/role.rs"]

@@ -10,6 +10,7 @@ mod gone;
 mod logging;
 mod members;
 mod metrics;
+mod probe;
 mod ready;
 mod served;
 mod servers;
@@ -29,6 +30,7 @@ use gateway_helper::HelperClient;
 use gateway_io::file::{LogSink, LogStats};
 use tokio::sync::watch;
 
+pub(crate) use probe::ProbeServer;
 pub(crate) use ready::Readiness;
 pub(crate) use servers::AllCounters;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 const UNREADY_AFTER: Duration = Duration::from_secs(5);
 /// The process is to be restarted once every worker's loop, or the control thread's, has stood still for this
 /// long.
-const DEAD_AFTER: Duration = Duration::from_secs(60);
+pub(super) const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// Ready is: a whole configuration is live on all workers, steering is attached, some worker's loop turns,
 /// and nobody has asked us to stop.
@@ -160,7 +160,7 @@ async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
     respond(readiness.check(), &format!("{}\n", readiness.text()))
 }
 
-fn respond(checked: Result<(), String>, good: &str) -> (StatusCode, String) {
+pub(super) fn respond(checked: Result<(), String>, good: &str) -> (StatusCode, String) {
     match checked {
         Ok(()) => (StatusCode::OK, good.to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),

@@ -3,17 +3,19 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::{link, netlink};
 use gateway_helper::{Duties, Policy, Server};
+use gateway_proxy::worker::Heartbeat;
 use gateway_steer::{AddressCheck, LendOptions};
 use rustix::thread::CapabilitySet;
 use tracing::{info, warn};
 
 use super::{End, bad_settings};
+use crate::admin::ProbeServer;
 use crate::cli::HelperArgs;
 use crate::confinement::{Confinement, Denials};
 use crate::flags::Settings;
@@ -60,6 +62,8 @@ pub(super) fn run(args: HelperArgs) -> anyhow::Result<End> {
     }
     let confinement = Confinement::of_helper(settings.seccomp);
     let (_log_control, _log_flush) = logging::init(&settings.log.0, &Identity::default(), confinement)?;
+    let probe_socket = settings.probe_socket.0.as_deref();
+    let probes = ProbeServer::start(probe_socket, &Identity::default(), confinement)?;
     let work = work(&settings, uid)?;
     let policy = Policy {
         reserved_ports: settings.reserved_ports.0.iter().copied().collect(),
@@ -88,8 +92,11 @@ pub(super) fn run(args: HelperArgs) -> anyhow::Result<End> {
         server.start()?;
         info!("serving uid {uid} at {} with {}", socket.display(), kept.join(", "));
         let mut denials = Denials::default();
+        let heartbeat = Arc::new(Heartbeat::default());
+        probes.helps(Arc::clone(&heartbeat));
         let signal = loop {
             denials.report();
+            heartbeat.stamp();
             tokio::select! {
                 signal = orders.stop() => break signal,
                 () = tokio::time::sleep(REPORT_INTERVAL) => {}

@@ -5,6 +5,8 @@ mod cleanup;
 mod config;
 mod explain;
 mod helper;
+mod local_http;
+mod probe;
 pub(crate) mod resources;
 mod status;
 mod table;
@@ -58,6 +60,7 @@ pub(crate) fn main(command: Command) -> ExitCode {
         Command::Translate(args) => translate::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Status(args) => status::run(args),
+        Command::Probe(args) => probe::run(&args),
         Command::Cleanup(args) => cleanup::run(args),
         Command::Helper(args) => helper::run(args),
         Command::Echo(args) => crate::echo::run(&args).map(|()| End::Done),

@@ -71,6 +71,7 @@ impl Subset for Rights {
         "address_pool",
         "address_interface",
         "state_dir",
+        "probe_socket",
         "seccomp",
         "reserved_ports",
         "allowed_ports",

@@ -18,8 +18,8 @@ pub(crate) use args::{Admin, All, Meaning, Places, Rights, SettingFlags};
 pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
 pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{
-    AccessLog, AddressMode, Auto, Capabilities, Controller, Count, Cpus, EncodedSeparators, IoMode, LastGood,
-    Limit, Listen, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, Ownership, ReasonHeader,
-    RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, UnderscoreHeaders, UnfinishedWrites, User,
-    Value, bytes_text,
+    AccessLog, AddressMode, AfterTakeOver, Auto, Capabilities, Controller, Count, Cpus, EncodedSeparators,
+    IoMode, LastGood, Limit, Listen, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, Ownership,
+    ReasonHeader, RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, UnderscoreHeaders,
+    UnfinishedWrites, User, Value, bytes_text,
 };

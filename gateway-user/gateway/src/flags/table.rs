@@ -2,11 +2,12 @@
 
 use super::resolve::Reader;
 use super::value::{
-    AccessLog, Accounts, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, Controller,
-    ControllerName, Count, Cpus, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen,
-    LogFilter, MergeSlashes, Namespaces, Networks, NodeEndpoints, NodeReports, ObjectName, OptionalPath,
-    Ownership, Ports, ReasonHeader, RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle,
-    Uids, UnderscoreHeaders, UnfinishedWrites, UpgradeProtocols, User, Value, Wait, WaitOrOff,
+    AccessLog, Accounts, AddressMode, Addresses, AfterTakeOver, AllowedPorts, Auto, Capabilities, Cidrs,
+    Controller, ControllerName, Count, Cpus, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit,
+    Listen, LogFilter, MergeSlashes, Namespaces, Networks, NodeEndpoints, NodeReports, ObjectName,
+    OptionalPath, Ownership, Ports, ReasonHeader, RequestTrailers, Seccomp, Size, StateDir, SteeringMode,
+    TakeOver, Toggle, Uids, UnderscoreHeaders, UnfinishedWrites, UpgradeProtocols, User, Value, Wait,
+    WaitOrOff,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -361,15 +362,21 @@ settings! {
     "Draining" {
         drain_min: Wait = "5s", "DURATION",
             "After the signal to stop: how long new connections are still served while readiness is false",
-            "Must cover the time that load balancers need to notice; with none in front, 0";
+            "Must cover the time that load balancers need to notice, and in a DaemonSet the time in which a deleted pod's replacement comes to ask for the sockets, which are held for it then; with neither, 0";
         drain_max: Wait = "30s", "DURATION",
             "After the signal to stop: when requests still running are cut",
-            "Longer lets long downloads end; keep it below terminationGracePeriodSeconds";
+            "Longer lets long downloads end; terminationGracePeriodSeconds must cover this and 150 s more, in which a replacement may start";
+        after_take_over: AfterTakeOver = "end", "WAY",
+            "What becomes of a process that another one has taken over from, once it has drained: end, or wait for a signal to stop, or for the end of the one that took over",
+            "A kubelet starts a container again that ends, which would take over from its successor: pods of a DaemonSet need wait. Anything else is replaced by hand, and needs end";
     }
     "Observability" {
         health_address: Listen = "0.0.0.0:15021", "ADDRESS",
             "Where /healthz/live and /healthz/ready are served",
             "Load balancers and the kubelet must reach it; off has no probes";
+        probe_socket: OptionalPath = "none", "PATH",
+            "Unix socket where this process answers `sluice probe`, from its start on, for itself alone: ready once it serves and not its predecessor, live unless only a new start helps; none has none",
+            "A port that two processes share in a hot restart is answered by the old one until the new one serves, so a kubelet that asks there takes a hung new pod for ready: give each pod a directory of its own, such as an emptyDir";
         metrics_address: Auto<Listen> = "auto", "ADDRESS",
             "Where /metrics is served; auto is 127.0.0.1:19001, and 0.0.0.0:19001 where a cluster is served",
             "Prometheus must reach it; anyone who does learns hosts, routes and traffic of every team";

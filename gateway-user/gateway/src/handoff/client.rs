@@ -50,6 +50,8 @@ pub(crate) enum HandoffReply {
     Offered(HandoffClient, Received),
     /// Nobody listens, or it went away while it spoke: whether the directory is free may be tried again.
     Nobody,
+    /// It closes its sockets just now and drains: the directory will be free.
+    Ends,
     /// It does not; says why.
     Refused(String),
 }
@@ -78,7 +80,8 @@ pub(crate) fn ask(path: &Path, user: u32) -> HandoffReply {
         channel.send(&hello, &[])?;
         let offer = match next(&channel, limit("receive", RECEIVE_TIMEOUT))? {
             (ServerMessage::Offer(offer), _) => offer,
-            (ServerMessage::Refused { reason }, _) => return Ok(HandoffReply::Refused(reason)),
+            (ServerMessage::Refused { ends: true, .. }, _) => return Ok(HandoffReply::Ends),
+            (ServerMessage::Refused { reason, .. }, _) => return Ok(HandoffReply::Refused(reason)),
             _ => return Ok(HandoffReply::Refused("it does not begin with an offer".to_owned())),
         };
         let mut received = Received::default();
@@ -228,7 +231,7 @@ impl HandoffClient {
         let heard = channel.send(&ClientMessage::Ready { same_sockets }, &[]).is_ok();
         match next(&channel, limit("release", RELEASE_TIMEOUT)) {
             Ok((ServerMessage::Released, _)) => {}
-            Ok((ServerMessage::Refused { reason }, _)) => {
+            Ok((ServerMessage::Refused { reason, .. }, _)) => {
                 bail!("sluice (pid {pid}) took its offer back: {reason}")
             }
             Ok(_) => bail!("sluice (pid {pid}) responds to ready with an unknown message"),

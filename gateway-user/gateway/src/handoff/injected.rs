@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `POINT` | stops for good at this point |
 //! | `POINT@FILE` | stops there for as long as the file exists |
-//! | `receive=MS`, `release=MS` | the limit for a message with sockets, or for the old process to let go, in milliseconds |
+//! | `receive=MS`, `release=MS`, `ready=MS` | the limit for a message with sockets, for the old process to let go, or for the new one to be ready, in milliseconds |
 //! | `protocol=N`, `oldest=N` | the newest and the oldest version of the messages that are spoken |
 //! | `version=TEXT` | Sluice's version, as the other process is told |
 //! | `layout=N` | the layout of maps and pins |
 //!
-//! Points of the new process are `received` (the sockets are in hand) and `live` (its configuration is); of
+//! Points of the new process are `asking` (nothing is asked for yet), `received` (the sockets are in hand) and `live` (its configuration is); of
 //! the old one `letting-go` (it has heard that the new one is ready), where its control thread hangs.
 
 use std::path::PathBuf;

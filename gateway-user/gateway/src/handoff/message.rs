@@ -92,7 +92,12 @@ pub(super) enum ClientMessage {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum ServerMessage {
     /// Not now; says why.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+        /// It is about to end, and then the directory is free.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        ends: bool,
+    },
     /// Announces the items.
     Offer(Offer),
     /// Some of it, with descriptors.
@@ -187,7 +192,7 @@ mod tests {
         );
         is(ClientMessage::Ready { same_sockets: true }, r#"{"kind":"ready","same_sockets":true}"#);
         is(
-            ServerMessage::Refused { reason: "it is busy".into() },
+            ServerMessage::Refused { reason: "it is busy".into(), ends: false },
             r#"{"kind":"refused","reason":"it is busy"}"#,
         );
         is(ServerMessage::Released, r#"{"kind":"released"}"#);
@@ -254,6 +259,10 @@ mod tests {
             r#"{"kind":"offer","protocol":1,"version":"0.1.0","pid":7,"serial":2,"made":false,"steering":"ebpf","items":9,"pod":"sluice-x2x4z"}"#,
         );
         is(ServerMessage::Items { items: Vec::new() }, r#"{"kind":"items","items":[]}"#);
+        is(
+            ServerMessage::Refused { reason: "it ends".into(), ends: true },
+            r#"{"kind":"refused","reason":"it ends","ends":true}"#,
+        );
         let first = r#"{"kind":"offer","version":"0.1.0","pid":7,"serial":2,"made":true,"steering":"ebpf","items":9}"#;
         let ServerMessage::Offer(offer) = serde_json::from_str(first).unwrap() else { panic!("an offer") };
         assert_eq!((offer.protocol, offer.pod), (1, None), "the first versions did not say");

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 use super::Name;
 use super::channel::{Channel, MAX_DESCRIPTORS, listen};
 use super::failures::{FailureCounters, HandoffError, Reason};
+use super::injected::limit;
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage};
 use crate::state_dir;
 
@@ -64,7 +65,8 @@ pub(crate) struct Handoff {
 /// The new process is ready to serve alone. It is told that it does when [`Release::done`] is called, and
 /// decides for itself if that takes long.
 pub(crate) struct Release {
-    pub(crate) pid: u32,
+    /// The new process.
+    pub(crate) name: Name,
     /// True if it accepts from our sockets.
     pub(crate) same_sockets: bool,
     /// It opens an admin socket in place of ours.
@@ -192,7 +194,8 @@ fn converse(channel: &Arc<Channel>, context: &ServerContext) {
     let refuse = |failure: HandoffError| {
         debug!("a take-over was refused: {failure}");
         context.failures.count(failure.reason);
-        let _ = channel.send(&ServerMessage::Refused { reason: failure.message }, &[]);
+        let ends = failure.reason == Reason::Stopping;
+        let _ = channel.send(&ServerMessage::Refused { reason: failure.message, ends }, &[]);
     };
     let (peer, protocol) = match greet(channel) {
         Ok(greeted) => greeted,
@@ -239,7 +242,7 @@ fn hand_over(
 ) -> Result<(), HandoffError> {
     let stopping = || HandoffError::new(Reason::Stopping, "it is about to end");
     let (response, received) = mpsc::channel();
-    let (pid, opens_admin_socket) = (peer.name.pid, peer.admin_socket);
+    let (name, opens_admin_socket) = (peer.name.clone(), peer.admin_socket);
     context.requests.send(Request { peer, protocol, response }).map_err(|_| stopping())?;
     let Handoff { offer, items, outcome } = match received.recv_timeout(COLLECT_TIMEOUT) {
         Ok(handoff) => handoff?,
@@ -252,12 +255,13 @@ fn hand_over(
             drop(items);
             context.handed.store(true, Ordering::SeqCst);
             let (channel, handed) = (Arc::clone(channel), Arc::clone(&context.handed));
-            let _ = outcome.send(Ok(Release { pid, same_sockets, opens_admin_socket, channel, handed }));
+            let _ = outcome.send(Ok(Release { name, same_sockets, opens_admin_socket, channel, handed }));
         }
         Err(failure) => {
             // Before the connection ends: an old process that ends without a message has died, and the new
             // process would go on.
-            let _ = channel.send(&ServerMessage::Refused { reason: failure.message.clone() }, &[]);
+            let _ =
+                channel.send(&ServerMessage::Refused { reason: failure.message.clone(), ends: false }, &[]);
             let _ = outcome.send(Err(failure));
         }
     }
@@ -275,11 +279,12 @@ fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bo
         channel.send(&ServerMessage::Items { items }, &descriptors).map_err(lost)?;
     }
     loop {
-        let heard = match channel.receive(READY_TIMEOUT) {
+        let heard = match channel.receive(limit("ready", READY_TIMEOUT)) {
             // Messages from now on would come too late; one that has just arrived counts.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 channel.shut_down_receive();
-                channel.receive(Duration::from_millis(1))
+                // All else that is to be read now is the end that this side has just made.
+                channel.receive(Duration::from_millis(1)).map_err(|_| error)
             }
             heard => heard,
         };

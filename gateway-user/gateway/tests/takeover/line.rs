@@ -1,5 +1,5 @@
 //! One gateway after the other in a namespace of its own.
-#![allow(unreachable_pub)] // there is nobody to publish to
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
 use std::fs;
 use std::net::SocketAddr;

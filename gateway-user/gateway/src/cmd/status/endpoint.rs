@@ -7,16 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use crate::admin::{Sockets, socket_path};
+use crate::cmd::local_http::{self, Response};
 use crate::flags::Settings;
 use crate::state_dir;
 
 /// Limit for each step of the running process's response.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest response that is read, in bytes.
-const LARGEST: u64 = 256 << 20;
 
 /// Address of the running process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,20 +105,10 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// One `GET`. HTTP/1.0, so that the response ends with the connection and is not chunked.
-fn get(mut stream: impl Read + Write, host: &str, path: &str) -> anyhow::Result<String> {
-    // A server that refuses this user may have closed by now; its response says so.
-    let sent = write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
-    let mut response = String::new();
-    let read = stream.take(LARGEST).read_to_string(&mut response);
-    if response.is_empty() {
-        sent?;
-        read?;
-    }
-    let (head, body) = response.split_once("\r\n\r\n").context("the response is no HTTP")?;
-    let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
-    if status != "200" {
+fn get(stream: impl Read + Write, host: &str, path: &str) -> anyhow::Result<String> {
+    let Response { status, body } = local_http::get(stream, host, path)?;
+    if status != 200 {
         bail!("it responds {status}: {}", body.lines().next().unwrap_or_default());
     }
-    Ok(body.to_owned())
+    Ok(body)
 }

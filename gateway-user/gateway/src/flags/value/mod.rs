@@ -11,10 +11,10 @@ pub(crate) use list::{
 pub(crate) use number::{Auto, Count, Limit, Size, Wait, WaitOrOff, bytes_text};
 pub(crate) use remote::{Accounts, Controller};
 pub(crate) use word::{
-    AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
-    LogFilter, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, OptionalPath, Ownership, ReasonHeader,
-    RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, UnfinishedWrites,
-    User,
+    AccessLog, AddressMode, AfterTakeOver, ControllerName, EncodedSeparators, FilePath, Interface, IoMode,
+    LastGood, Listen, LogFilter, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, OptionalPath,
+    Ownership, ReasonHeader, RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, Toggle,
+    UnderscoreHeaders, UnfinishedWrites, User,
 };
 
 /// A type that a setting can have.

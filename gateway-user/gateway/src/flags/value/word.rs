@@ -335,6 +335,16 @@ choice!(
 );
 
 choice!(
+    /// Behaviour of a process that has been taken over from and has drained.
+    AfterTakeOver {
+        /// It ends.
+        End = "end",
+        /// It waits for a signal, or for its successor's end.
+        Wait = "wait",
+    }
+);
+
+choice!(
     /// When a file that was changed counts.
     UnfinishedWrites {
         /// Once the write is done.
