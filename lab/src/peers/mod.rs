@@ -16,8 +16,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use programs::Programs;
+use sluice::Broken;
 
 /// Where a proxy runs and what it does: everything that comes in goes to one backend.
 #[derive(Clone, Debug)]
@@ -106,6 +107,11 @@ pub(crate) trait Proxy {
     /// Replaces it; returns once the new one is said to serve. The old one may still be draining where its
     /// operators do not wait for that.
     fn upgrade(&mut self) -> Result<()>;
+
+    /// Has an operator try to replace it by a version that is broken; returns once that one is gone.
+    fn try_broken(&mut self, how: Broken, _program: &Path) -> Result<()> {
+        bail!("--broken {}: only sluice has such versions", how.name())
+    }
 
     /// Ends it in order, with all that are still draining; an error if one of them did not end well.
     fn stop(&mut self) -> Result<()>;

@@ -2,6 +2,8 @@
 //!
 //! It is replaced by a second one on the same state directory: it takes the sockets over, and the first one drains and ends.
 
+mod broken;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,6 +15,7 @@ use anyhow::{Context, Result};
 use gateway_testkit::http;
 use nix::sys::signal::Signal;
 
+pub(crate) use self::broken::Broken;
 use super::{Proxy, Setup, program, resources, write};
 use crate::process::{Process, until};
 
@@ -158,6 +161,10 @@ impl Pod {
     /// Waits until the one that serves has ended, then ends the others.
     fn wait_for_success(&mut self) -> Result<()> {
         self.serving.wait_for_success()?;
+        self.end_others()
+    }
+
+    fn end_others(&mut self) -> Result<()> {
         self.beside.iter().try_for_each(|process| process.signal(Signal::SIGTERM))?;
         self.beside.iter_mut().try_for_each(Process::wait_for_success)
     }
@@ -183,10 +190,17 @@ impl Sluice {
     }
 
     fn launch(&mut self) -> Result<Pod> {
+        self.launch_with(None, |command| {
+            command.env("SLUICE_FAULT", broken::SHORT_LIMIT);
+        })
+    }
+
+    /// Starts the next pod, of another program if one is given, after `finish` has completed the call of the one that serves.
+    fn launch_with(&mut self, other: Option<&Path>, finish: impl FnOnce(&mut Command)) -> Result<Pod> {
         self.started += 1;
         let Setup { dir, bpffs, cpu, role, .. } = &self.setup;
         let nth = self.started;
-        let sluice = program(self.program(nth), *cpu);
+        let sluice = program(other.unwrap_or(self.program(nth)), *cpu);
         let (mut command, beside) = match self.pods.are_apart(nth) {
             false => (run(sluice, dir, bpffs), Vec::new()),
             true => self.node(sluice)?,
@@ -196,6 +210,7 @@ impl Sluice {
         command.args(["--health-address", HEALTH, "--metrics-address", METRICS]);
         // Longer than any transfer of the clients: what is cut here is cut by mistake.
         command.args(["--access-log", "off", "--drain-min", "0s", "--drain-max", "60s"]);
+        finish(&mut command);
         Ok(Pod { serving: Process::spawn(&format!("sluice-{nth}"), dir, &mut command)?, beside })
     }
 
@@ -249,6 +264,10 @@ impl Proxy for Sluice {
         self.draining.push(old);
         self.live = Some(new);
         Ok(())
+    }
+
+    fn try_broken(&mut self, how: Broken, program: &Path) -> Result<()> {
+        Self::try_broken(self, how, program)
     }
 
     fn stop(&mut self) -> Result<()> {

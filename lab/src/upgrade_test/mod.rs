@@ -18,10 +18,10 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 use sluice_bench::load::Mode;
 
-use crate::cargo::{build_binary, build_sluice};
+use crate::cargo::{QUICK, build_binary, build_sluice};
 use crate::needs::{self, IP, WRK};
 use crate::peers::programs::{Programs, Source};
-use crate::peers::sluice::{Io, Pods, Steering};
+use crate::peers::sluice::{Broken, Io, Pods, Steering};
 use crate::process;
 use crate::testbed::lift_locked_memory;
 use run::{Outcome, Run};
@@ -64,6 +64,10 @@ pub struct Args {
     /// Program of another version: Sluice starts as it, and is replaced by this one and by that one in turn.
     #[arg(long, value_name = "FILE")]
     before: Option<PathBuf>,
+    /// Versions of Sluice that are broken and tried before the upgrades, each once: it must serve on, and no probe call them
+    /// ready. They are built with the profile quick, which has faults.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    broken: Vec<Broken>,
     /// A Sluice to test instead of building one.
     #[arg(long, value_name = "FILE")]
     sluice: Option<PathBuf>,
@@ -94,6 +98,11 @@ struct TargetResult {
 /// This process is not root, an argument is wrong, or a program cannot be built, started or replaced.
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "upgrade-test makes network namespaces: run it as root");
+    let others = args.peer.iter().any(|peer| *peer != Peer::Sluice);
+    ensure!(
+        args.broken.is_empty() || !others,
+        "--broken: write --peer sluice, since no other peer has such versions"
+    );
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
     let before = before(args)?;
     if let Some(limit) = lift_locked_memory()? {
@@ -122,6 +131,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         None if targets.iter().any(Target::is_sluice) => Some(build_sluice(&args.profile)?),
         None => None,
     };
+    let broken = match args.broken.is_empty() {
+        true => None,
+        false => Some(build_sluice(QUICK)?),
+    };
     process::stop_on_ctrl_c()?;
     let run = Run {
         bench,
@@ -129,12 +142,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         before,
         peers,
         upgrades: args.upgrades,
-        clients: clients::plan(&args.mode, args.requests, args.rate, args.upgrades),
+        broken: broken.map(|program| (program, args.broken.clone())),
+        clients: clients::plan(&args.mode, args.requests, args.rate, steps(args)),
         wrk_connections: args.wrk_connections,
     };
     let mut results = Vec::new();
     for target in targets {
-        println!("{target}: {} upgrades, about {} s", args.upgrades, run.length().as_secs());
+        println!("{target}: {} upgrades and attempts, about {} s", steps(args), run.length().as_secs());
         results.push(run_target(&run, target));
         process::check_interrupt()?;
     }
@@ -144,7 +158,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Some(path) => fs::write(path, json + "\n").with_context(|| format!("--json {}", path.display()))?,
         None => println!("\n{json}"),
     }
-    Ok(verdict(&results, args.upgrades))
+    Ok(verdict(&results, steps(args)))
+}
+
+/// Upgrades and attempts at one.
+fn steps(args: &Args) -> u32 {
+    args.upgrades + u32::try_from(args.broken.len()).unwrap_or(u32::MAX)
 }
 
 /// The program of another version, by its whole path.

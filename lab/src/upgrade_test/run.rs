@@ -1,6 +1,6 @@
 //! One proxy's run: start, load, upgrades, end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::clients::Share;
 use super::target::Target;
 use crate::load_client::LoadClient;
 use crate::peers::programs::Programs;
+use crate::peers::sluice::Broken;
 use crate::peers::{Proxy, Role, Setup};
 use crate::process::check_interrupt;
 use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, start_backend, wait_for_response};
@@ -28,17 +29,22 @@ pub(super) struct Run {
     pub(super) before: Option<PathBuf>,
     pub(super) peers: Programs,
     pub(super) upgrades: u32,
+    /// Versions of Sluice that are broken, by a program that has faults.
+    pub(super) broken: Option<(PathBuf, Vec<Broken>)>,
     pub(super) clients: Vec<Share>,
     pub(super) wrk_connections: u32,
 }
 
-/// When an upgrade was asked for, and how long it took until it was said to be done.
+/// When an upgrade was asked for, and how long it took until it was said to be done, or its version to be broken.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Upgrade {
     /// Milliseconds since the clients were started.
     at_ms: u64,
     took_ms: u64,
+    /// The way in which the new version was broken, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<&'static str>,
 }
 
 /// Results of a run.
@@ -73,6 +79,14 @@ impl Run {
         self.clients.iter().map(Share::length).max().unwrap_or_default()
     }
 
+    /// Attempts with versions that are broken, then upgrades: a rollout goes on after the ones that failed.
+    fn steps(&self) -> Vec<Option<(Broken, &Path)>> {
+        let broken =
+            self.broken.iter().flat_map(|(program, all)| all.iter().map(|how| (*how, program.as_path())));
+        let upgrades = (0..self.upgrades).map(|_| None);
+        broken.map(Some).chain(upgrades).collect()
+    }
+
     pub(super) fn run(&self, target: Target, inside: &Inside) -> Result<Outcome> {
         let setup = Setup {
             dir: inside.scratch().path().to_owned(),
@@ -105,12 +119,20 @@ impl Run {
             shares.map(|(tag, share)| share.start(&self.bench, setup, tag)).collect::<Result<_>>()?;
         let mut upgrades = Vec::new();
         let mut under_load = 0;
-        for n in 1..=self.upgrades {
-            sleep_until(start + self.length() * n / (self.upgrades + 1))?;
+        let steps = self.steps();
+        for (n, broken) in (1..).zip(&steps) {
+            sleep_until(start + self.length() * n / (steps.len() as u32 + 1))?;
             let at = start.elapsed();
-            proxy.upgrade().with_context(|| format!("upgrade {n}"))?;
+            match broken {
+                Some((how, program)) => {
+                    let tried = proxy.try_broken(*how, program);
+                    tried.with_context(|| format!("a version that {}", how.name()))?;
+                }
+                None => proxy.upgrade().with_context(|| format!("upgrade {n}"))?,
+            }
             let took = start.elapsed() - at;
-            upgrades.push(Upgrade { at_ms: millis(at), took_ms: millis(took) });
+            let broken = broken.map(|(how, _)| how.name());
+            upgrades.push(Upgrade { at_ms: millis(at), took_ms: millis(took), broken });
             if clients.iter_mut().map(LoadClient::is_running).collect::<Result<Vec<_>>>()?.iter().all(|r| *r)
             {
                 under_load += 1;
