@@ -29,6 +29,7 @@ use crate::notify::Manager;
 use crate::plane::{Plane, Started};
 use crate::privileges::{self, Later};
 use crate::service::{Service, TakingOver};
+use crate::signals::EndAtOnce;
 use crate::source::Source;
 use crate::supervisor::{Supervisor, WorkerTemplate};
 use crate::workers::Workers;
@@ -80,12 +81,13 @@ fn run_with(mut args: RunArgs, check: impl FnOnce(&Settings) -> anyhow::Result<(
     identity.announce();
     // Before anything that may hang.
     let probes = ProbeServer::start(settings.probe_socket.0.as_deref(), &identity, confinement)?;
+    let starting = signals::end_at_once(&identity, confinement)?;
     let parts = Parts::open(&settings, &state_dir, source, &identity, confinement, helper)?;
     let facts = parts.facts(effective);
     let bounds = parts.capacity.bounds(&settings, parts.places.len());
     announce(&facts, parts.places.len(), &bounds);
     info!("requests: {}", wire::strictness(&settings, parts.source.is_cluster()));
-    parts.serve(&settings, &bounds, facts, log_control, probes).map(|()| End::Done)
+    parts.serve(&settings, &bounds, facts, log_control, (probes, starting)).map(|()| End::Done)
 }
 
 /// Parts that can fail at the start, in the order in which they are opened; dropping them undoes everything.
@@ -231,7 +233,7 @@ impl Parts {
         bounds: &Bounds,
         facts: Facts,
         log_control: LogControl,
-        probes: ProbeServer,
+        (probes, starting): (ProbeServer, EndAtOnce),
     ) -> anyhow::Result<()> {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
             self;
@@ -261,6 +263,7 @@ impl Parts {
         let outcome = runtime.block_on(async {
             // Before the engine: a signal during the first compilation counts too.
             let orders = signals::listen()?;
+            drop(starting);
             let plane = Plane {
                 settings,
                 instance: &instance,

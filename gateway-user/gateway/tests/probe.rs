@@ -91,8 +91,8 @@ fn one_that_hangs_before_it_serves_is_never_ready() {
             fails("ready", &probes, words);
             succeeds("live", &probes, "live");
             assert!(ready(), "the first one answers on the port");
-            new.signal(Signal::SIGKILL).unwrap();
-            new.wait();
+            new.signal(Signal::SIGTERM).unwrap();
+            assert!(new.wait().success(), "{}", new.output());
             fails("ready", &probes, "nobody listens there");
             if point != "asking" {
                 line.running.gateway.wait_for_output("ended before its configuration was live");

@@ -1,4 +1,4 @@
-//! The end of the process: last words, the drain, and what comes after it in a pod.
+//! The end of the process: the drain, what others are told, and what comes after it in a pod.
 
 use std::cell::Cell;
 use std::path::Path;

@@ -28,7 +28,7 @@ struct OpenDrain {
     until: Instant,
     /// The latest that this is put off to.
     latest: Instant,
-    /// Last words to controller and cluster, on their way.
+    /// The end, as controller and cluster are told it.
     left: JoinHandle<()>,
 }
 
