@@ -40,6 +40,14 @@ pub(crate) fn namespace(settings: &Settings) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| NAMESPACE.to_owned())
 }
 
+/// The namespace of the pods that follow controllers of a network, as `--node-namespace` says.
+pub(crate) fn namespace_of_nodes(settings: &Settings) -> String {
+    match &settings.node_namespace {
+        Auto::Set(name) => name.0.clone(),
+        Auto::Auto => namespace(settings),
+    }
+}
+
 /// Where clients reach the node, as `--node-addresses` says; of each family one at most if it is up to us.
 pub(crate) fn addresses(settings: &Settings) -> Vec<IpAddr> {
     match &settings.node_addresses {

@@ -39,7 +39,7 @@ use self::reports::ReportCache;
 use self::statuses::Statuses;
 use self::writer::Writer;
 use crate::stream::Nodes;
-use crate::trust::{CertificateStore, Showing};
+use crate::trust::{CertificateStore, Namespaces, Showing};
 use crate::view::View;
 
 pub use dangling::REPORT_DELAY;
@@ -92,6 +92,8 @@ pub struct StreamDuty {
     pub herald: Herald,
     /// Where the certificate that controllers show goes to, if they make it themselves.
     pub showing: Option<Showing>,
+    /// The namespace of the nodes' pods, which mount what they are to trust.
+    pub node_namespace: String,
 }
 
 /// The way of nodes' reports to the controller that writes statuses.
@@ -138,10 +140,14 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     }
     let own_node = (!by_streams).then(|| node.clone());
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
-    let (herald, showing) = membership.stream.map_or((None, None), |duty| (Some(duty.herald), duty.showing));
+    let (herald, keeping) = membership
+        .stream
+        .map_or((None, None), |duty| (Some(duty.herald), duty.showing.zip(Some(duty.node_namespace))));
     let candidate = candidate.heralded(herald);
-    let certificate_store =
-        showing.map(|showing| CertificateStore::new(client.clone(), &namespace, leadership.clone(), showing));
+    let certificate_store = keeping.map(|(showing, nodes)| {
+        let namespaces = Namespaces { controllers: &namespace, nodes: &nodes };
+        CertificateStore::new(client.clone(), namespaces, leadership.clone(), showing)
+    });
     let (heard_by, by_objects) = watch::channel(ReportCache::default());
     let streams = membership.nodes.as_ref().filter(|_| by_streams).map(|(nodes, _)| Arc::clone(nodes));
     let reports = streams.as_ref().map_or(by_objects, |nodes| nodes.reports());

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 pub use files::follow as follow_files;
 pub use review::{AUDIENCE, Judged, Reviewer};
-pub use store::{CONFIG_MAP, CertificateStore, SECRET};
+pub use store::{CONFIG_MAP, CertificateStore, Namespaces, SECRET};
 
 /// The certificate that controllers show, ready for handshakes. Cheap to clone.
 #[derive(Clone)]

@@ -1,5 +1,5 @@
 //! Certificates of controllers in a cluster: in one Secret, made and replaced by the leader, read by all controllers; and
-//! what nodes are to trust in one ConfigMap, which their pods mount.
+//! what nodes are to trust in one ConfigMap of the nodes' namespace, which their pods mount.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,11 +30,22 @@ const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 /// Limit for the server's response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Namespaces of the objects.
+#[derive(Clone, Copy, Debug)]
+pub struct Namespaces<'a> {
+    /// The controllers': that of the Secret.
+    pub controllers: &'a str,
+    /// That of the nodes' pods, which mount the ConfigMap: a pod mounts what its own namespace has.
+    pub nodes: &'a str,
+}
+
 /// Keeps certificates.
 #[derive(Debug)]
 pub struct CertificateStore {
     secrets: Api<Secret>,
     maps: Api<ConfigMap>,
+    /// The ConfigMap with its namespace, for messages.
+    map: String,
     leadership: Leadership,
     showing: Showing,
     /// Certificates that this process knows, which are written again if they are lost in the cluster.
@@ -42,11 +53,12 @@ pub struct CertificateStore {
 }
 
 impl CertificateStore {
-    /// In `namespace`. What controllers show goes to `showing`.
-    pub fn new(client: Client, namespace: &str, leadership: Leadership, showing: Showing) -> Self {
+    /// What controllers show goes to `showing`.
+    pub fn new(client: Client, namespaces: Namespaces<'_>, leadership: Leadership, showing: Showing) -> Self {
         Self {
-            secrets: Api::namespaced(client.clone(), namespace),
-            maps: Api::namespaced(client, namespace),
+            secrets: Api::namespaced(client.clone(), namespaces.controllers),
+            maps: Api::namespaced(client, namespaces.nodes),
+            map: format!("{CONFIG_MAP} in namespace {}", namespaces.nodes),
             leadership,
             showing,
             known: None,
@@ -90,7 +102,7 @@ impl CertificateStore {
         if let Some(why) = wrong {
             error!("Secret {SECRET}: {why}; it is written anew");
         }
-        let map = bounded("get", CONFIG_MAP, self.maps.get_opt(CONFIG_MAP)).await?;
+        let map = bounded("get", &self.map, self.maps.get_opt(CONFIG_MAP)).await?;
         let published = map.as_ref().and_then(|map| map.data.as_ref()?.get(KEY)).cloned().unwrap_or_default();
         let broken = |error: rcgen::Error| format!("certificates of controllers: {error}");
         let base = match stored.clone().or_else(|| self.known.clone()) {
@@ -133,11 +145,11 @@ impl CertificateStore {
         map.data.get_or_insert_with(BTreeMap::new).insert(KEY.to_owned(), trusted);
         let params = PostParams::default();
         if is_new {
-            bounded("create", CONFIG_MAP, self.maps.create(&params, &map)).await?;
+            bounded("create", &self.map, self.maps.create(&params, &map)).await?;
         } else {
-            bounded("update", CONFIG_MAP, self.maps.replace(CONFIG_MAP, &params, &map)).await?;
+            bounded("update", &self.map, self.maps.replace(CONFIG_MAP, &params, &map)).await?;
         }
-        info!("published the authorities that nodes trust in ConfigMap {CONFIG_MAP}");
+        info!("published the authorities that nodes trust in ConfigMap {}", self.map);
         Ok(())
     }
 
@@ -163,7 +175,7 @@ async fn bounded<T>(
     match timeout(TIMEOUT, request).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(Error::Api(status))) if status.code == 403 => Err(format!(
-            "{verb} {kind} {name}: {}; allow verb {verb} on {}s, by that name but for create",
+            "{verb} {kind} {name}: {}; allow verb {verb} on {}s there, by that name but for create",
             status.message,
             kind.to_lowercase()
         )),

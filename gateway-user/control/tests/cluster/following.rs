@@ -29,12 +29,15 @@ use crate::until;
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/sys/leases/sluice-status";
 
+/// The namespace of the nodes' pods.
+const NODE_NAMESPACE: &str = "nodes";
+
 fn secret() -> String {
     format!("/api/v1/namespaces/sys/secrets/{SECRET}")
 }
 
 fn config_map() -> String {
-    format!("/api/v1/namespaces/sys/configmaps/{CONFIG_MAP}")
+    format!("/api/v1/namespaces/{NODE_NAMESPACE}/configmaps/{CONFIG_MAP}")
 }
 
 /// A state to serve, told from others by a word.
@@ -95,6 +98,7 @@ impl Controller {
             stream: Some(StreamDuty {
                 herald: Herald { address: address.to_string(), leading: leads },
                 showing: Some(showing),
+                node_namespace: NODE_NAMESPACE.to_owned(),
             }),
         };
         let task = tokio::spawn(run(membership, stopped));

@@ -44,6 +44,7 @@ pub(super) fn check(settings: &Settings, source: &Source) -> anyhow::Result<()> 
         None => {
             let unused = [
                 (matches!(settings.stream_tls, Auto::Set(_)), "--stream-tls"),
+                (matches!(settings.node_namespace, Auto::Set(_)), "--node-namespace"),
                 (matches!(settings.node_accounts, Auto::Set(_)), "--node-accounts"),
             ];
             match unused.into_iter().find(|(is_set, _)| *is_set) {
@@ -66,7 +67,7 @@ pub(super) fn prepare(settings: &Settings, cluster: Option<&Cluster>) -> Network
         let (showing, shown) = watch::channel(None);
         let accounts = match &settings.node_accounts {
             Auto::Set(accounts) => accounts.0.clone(),
-            Auto::Auto => vec![(node::namespace(settings), ACCOUNT.to_owned())],
+            Auto::Auto => vec![(node::namespace_of_nodes(settings), ACCOUNT.to_owned())],
         };
         let reviewer = Reviewer::new(cluster.client(), &accounts);
         let kept = match &settings.stream_tls {
@@ -81,7 +82,11 @@ pub(super) fn prepare(settings: &Settings, cluster: Option<&Cluster>) -> Network
     let (listen, showing) = served.map_or((None, None), |(listen, kept)| (Some(listen), kept));
     let address =
         listen.as_ref().map_or(String::new(), |listen| own_address(settings, listen.address.port()));
-    let duty = by_lease.then(|| StreamDuty { herald: Herald { address, leading: leads }, showing });
+    let duty = by_lease.then(|| StreamDuty {
+        herald: Herald { address, leading: leads },
+        showing,
+        node_namespace: node::namespace_of_nodes(settings),
+    });
     Network { listen, leading, duty }
 }
 

@@ -101,8 +101,11 @@ settings! {
         stream_tls: Auto<FilePath> = "auto", "DIR",
             "Directory with tls.crt and tls.key that controllers show to nodes, with the DNS name sluice-controller: a mounted Secret of cert-manager's; auto is an authority and certificates that the controllers keep themselves, in Secret sluice-controller-tls",
             "Read again when they change. auto needs a Role for that Secret and for ConfigMap sluice-controller-ca";
+        node_namespace: Auto<ObjectName> = "auto", "NAME",
+            "Namespace of the pods that follow a controller over a network, where controllers publish ConfigMap sluice-controller-ca; auto is --namespace",
+            "A pod mounts only what its own namespace has; another one than --namespace needs a Role there for that ConfigMap";
         node_accounts: Auto<Accounts> = "auto", "ACCOUNTS",
-            "ServiceAccounts whose pods may follow a controller over a network; auto is sluice-node in --namespace",
+            "ServiceAccounts whose pods may follow a controller over a network; auto is sluice-node in --node-namespace",
             "Who follows is told the private keys of the certificates that its node serves";
         node_reports: NodeReports = "stream", "WAY",
             "How a controller learns what nodes serve: by their streams to the one that leads, or relay, where each node has a controller of its own that writes its NodeReport",
