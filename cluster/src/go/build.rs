@@ -20,16 +20,16 @@ const SHOWN_LINES: usize = 40;
 
 /// The program in `dir`; built first if it is not there. A second call meanwhile, of any process, waits
 /// for the first.
-pub(super) fn once(program: &Program<'_>, dir: &Path) -> Result<PathBuf> {
+pub(super) fn once(program: &Program<'_>, tags: &str, dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     let built = dir.join(program.name);
     let lock = File::create(dir.join("lock"))?;
     lock.lock().with_context(|| format!("waiting for another build in {}", dir.display()))?;
-    cache::keep(&built, |partial| build(program, partial))?;
+    cache::keep(&built, |partial| build(program, tags, partial))?;
     Ok(built)
 }
 
-fn build(program: &Program<'_>, to: &Path) -> Result<()> {
+fn build(program: &Program<'_>, tags: &str, to: &Path) -> Result<()> {
     let began = Instant::now();
     println!("building {} (kept for the next time; minutes if nothing of it was ever built)", program.name);
     let mut command = go(program.module);
@@ -37,7 +37,8 @@ fn build(program: &Program<'_>, to: &Path) -> Result<()> {
         true => command.args(["test", "-c"]),
         false => command.arg("build"),
     };
-    command.args(FLAGS).args(["-ldflags", program.ldflags, "-o"]).arg(to).arg(program.package);
+    command.args(FLAGS).args(["-tags", tags, "-ldflags", program.ldflags, "-o"]).arg(to);
+    command.arg(program.package);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context(NEEDED)?;
     let output = child.stderr.take().context("go has no standard error")?;

@@ -8,13 +8,17 @@ use crate::cache::Key;
 
 /// A key that changes with anything that changes the program: the toolchain and what it builds for, the
 /// flags, and every file of the module. `go.sum` among these stands for the content of each dependency.
-pub(super) fn of(program: &Program<'_>, toolchain: &str) -> Result<String> {
+pub(super) fn of(program: &Program<'_>, tags: &str, toolchain: &str) -> Result<String> {
     let mut key = Key::default();
     let tests = if program.tests { "tests" } else { "command" };
     for part in [toolchain, program.package, program.ldflags, tests, super::FLAGS] {
         key.add(part.as_bytes());
     }
     FLAGS.iter().for_each(|flag| key.add(flag.as_bytes()));
+    // Absent where there are none, so that programs without keep the names that they have.
+    if !tags.is_empty() {
+        key.add(tags.as_bytes());
+    }
     key.add_files(program.module)?;
     Ok(key.name())
 }
@@ -31,7 +35,15 @@ mod tests {
     fn key(module: &Path, change: impl FnOnce(&mut Program<'_>), toolchain: &str) -> String {
         let mut program = Program { module, package: ".", name: "p", tests: false, ldflags: "" };
         change(&mut program);
-        of(&program, toolchain).unwrap()
+        of(&program, "", toolchain).unwrap()
+    }
+
+    #[test]
+    fn a_key_changes_with_tags() {
+        let dir = Scratch::new("tags").unwrap();
+        let program = Program { module: dir.path(), package: ".", name: "p", tests: false, ldflags: "" };
+        let keys = ["", "a", "b"].map(|tags| of(&program, tags, "go1.26").unwrap());
+        assert!(keys[0] != keys[1] && keys[1] != keys[2], "{keys:?}");
     }
 
     #[test]

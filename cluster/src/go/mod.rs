@@ -93,9 +93,17 @@ impl Program<'_> {
     /// # Errors
     /// The build fails, or Go is missing.
     pub fn build(&self) -> Result<PathBuf> {
+        self.build_with("")
+    }
+
+    /// As [`Self::build`] with build tags, separated by commas.
+    ///
+    /// # Errors
+    /// Those of [`Self::build`].
+    pub fn build_with(&self, tags: &str) -> Result<PathBuf> {
         let toolchain = output(go(self.module).args(["env"]).args(TOOLCHAIN))?;
-        let key = key::of(self, &toolchain)?;
+        let key = key::of(self, tags, &toolchain)?;
         let dir = cache::dir()?.join("go").join(format!("{}-{key}", self.name));
-        build::once(self, &dir)
+        build::once(self, tags, &dir)
     }
 }
