@@ -7,10 +7,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // commands talk to their terminal
 
 mod cgroup;
+pub mod chart;
 pub mod command;
 pub mod condition;
 pub mod conformance;
 pub(crate) mod control_plane;
+pub(crate) mod documents;
 pub mod enter;
 pub mod files;
 pub mod go;

@@ -83,6 +83,9 @@ enum Command {
     /// Runs the official suite of the Gateway API against the gateway on a cluster of its own.
     #[command(disable_help_flag = true)]
     Conformance(Words),
+    /// Judges the Helm charts of deploy/ by helm, promtool and a real API server; writes what is made from them.
+    #[command(disable_help_flag = true)]
+    Chart(Words),
     /// Has a real API server and `sluice check` check files as people write them, and compares.
     #[command(disable_help_flag = true)]
     Files(Words),
@@ -104,7 +107,7 @@ fn main() -> ExitCode {
         Command::SupplyChain(args) => supply_chain::run(&args),
         Command::BuildEbpf(_) | Command::ApiSchemas(_) => forward::become_program("sluice-codegen"),
         Command::Image(_) => forward::become_program("sluice-image"),
-        Command::Cluster(_) | Command::Conformance(_) | Command::Files(_) => {
+        Command::Cluster(_) | Command::Conformance(_) | Command::Chart(_) | Command::Files(_) => {
             forward::become_program("sluice-cluster")
         }
         Command::Bench(_)

@@ -16,11 +16,12 @@ use crate::handle::Cluster;
 
 use crate::process::until;
 
-/// The gateway's namespace and account, by `deploy/kubernetes/rbac.yaml`.
+/// The gateway's namespace and account, by `deploy/kubernetes/together.yaml`; controllers for all nodes have the same one.
 pub(super) const NAMESPACE: &str = "sluice-system";
 const NAME: &str = "sluice";
-/// Those of `deploy/kubernetes/apart/`.
+/// Accounts of `deploy/kubernetes/apart.yaml`, and the nodes' namespace there.
 const CONTROLLER: &str = "sluice-controller";
+pub(super) const NODE_NAMESPACE: &str = "sluice-nodes";
 const NODE_ACCOUNT: &str = "sluice-node";
 /// Whom the gateway goes on as (`--user=auto`).
 pub(super) const USER: u32 = 65_532;
@@ -42,7 +43,12 @@ pub(super) struct ApiAccess {
 }
 
 fn user(name: &str) -> String {
-    format!("system:serviceaccount:{NAMESPACE}:{name}")
+    format!("system:serviceaccount:{}:{name}", namespace(name))
+}
+
+/// The namespace of an account.
+fn namespace(name: &str) -> &'static str {
+    if name == NODE_ACCOUNT { NODE_NAMESPACE } else { NAMESPACE }
 }
 
 /// Among the cluster's own files, which every user of it finds; the machine's may lie in a home.
@@ -55,7 +61,7 @@ const CONTROLLER_CA: &str = "/run/sluice-node-ca.crt";
 fn token(cluster: &Cluster, name: &str, more: &[&str]) -> Result<String> {
     let output = cluster
         .kubectl()?
-        .args(["create", "token", name, "--namespace", NAMESPACE, "--duration", VALID])
+        .args(["create", "token", name, "--namespace", namespace(name), "--duration", VALID])
         .args(more)
         .output()
         .context("starting kubectl")?;
@@ -80,7 +86,7 @@ pub(super) fn of_node(cluster: &Cluster, node: &str) -> Result<(&'static str, &'
     private(cluster, NODE_TOKEN, &token)?;
     let authorities = until("the authorities that nodes trust", || {
         let mut get = cluster.kubectl()?;
-        get.args(["get", "configmap", "sluice-controller-ca", "--namespace", NAMESPACE]);
+        get.args(["get", "configmap", "sluice-controller-ca", "--namespace", NODE_NAMESPACE]);
         let output =
             get.args(["--output", "jsonpath={.data.ca\\.crt}"]).output().context("starting kubectl")?;
         Ok(Some(output.stdout).filter(|text| output.status.success() && !text.is_empty()))
@@ -89,7 +95,7 @@ pub(super) fn of_node(cluster: &Cluster, node: &str) -> Result<(&'static str, &'
     Ok((NODE_TOKEN, CONTROLLER_CA))
 }
 
-/// As [`kubeconfig_of`] the account of `deploy/kubernetes/rbac.yaml`.
+/// As [`kubeconfig_of`] the account of `deploy/kubernetes/together.yaml`.
 pub(super) fn kubeconfig(cluster: &Cluster) -> Result<&'static str> {
     kubeconfig_of(cluster, NAME)
 }
@@ -203,6 +209,7 @@ mod tests {
 
     use super::*;
     use crate::cargo::workspace;
+    use crate::documents;
 
     fn line(user: &str, stage: &str, decision: &str) -> String {
         let object = json!({
@@ -240,8 +247,11 @@ mod tests {
 
     #[test]
     fn the_manifests_have_the_account() {
-        let text = fs::read_to_string(workspace().join("deploy/kubernetes/rbac.yaml")).unwrap();
-        let account = format!("kind: ServiceAccount\nmetadata:\n  name: {NAME}\n  namespace: {NAMESPACE}\n");
-        assert!(text.contains(&account));
+        for (file, name) in [("together", NAME), ("apart", CONTROLLER), ("apart", NODE_ACCOUNT)] {
+            let path = workspace().join(format!("deploy/kubernetes/{file}.yaml"));
+            let accounts = documents::split(&fs::read_to_string(path).unwrap()).unwrap();
+            let wanted = ("ServiceAccount", name, Some(namespace(name)));
+            assert!(accounts.iter().any(|one| (one.kind(), one.name(), one.namespace()) == wanted), "{name}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The manifests of `deploy/kubernetes/apart/`, as a cluster runs them: two controllers, a node that follows the one that leads, and
+//! The objects of `deploy/kubernetes/apart.yaml`, as a cluster runs them: two controllers, a node that follows the one that leads, and
 //! the death of that one under requests.
 
 use std::fs;
@@ -12,17 +12,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::account::NAMESPACE;
-use super::install::GATEWAY_CLASS;
-use super::pod::{POD_TIMEOUT, judge_threads, kubectl, manifest, newest};
+use super::account::{NAMESPACE, NODE_NAMESPACE};
+use super::install::{APART, GATEWAY_CLASS, apply_documents};
+use super::pod::{POD_TIMEOUT, daemon_set, judge_threads, kubectl, kubectl_in, newest};
 use crate::cargo::workspace;
 use crate::enter;
 use crate::handle::Cluster;
 use crate::network::NODE_V4;
 use crate::process::until;
 
-const CONTROLLERS: &str = "deploy/kubernetes/apart/controller.yaml";
-const NODES: &str = "deploy/kubernetes/apart/node.yaml";
 /// The manifest's name for a controller, where the lab has no DNS.
 const SERVICE: &str = "sluice-controller.sluice-system.svc";
 /// The file of all bars, and this one's place in it.
@@ -36,8 +34,8 @@ const PORT: u16 = 8181;
 /// # Errors
 /// Pods do not become ready, have more rights than they should, or a request is lost when the leader dies.
 pub(super) fn judge(cluster: &Cluster, dir: &Path) -> Result<()> {
-    start(cluster, dir).context(CONTROLLERS)?;
-    let node = ready(cluster, "daemonset/sluice-node", "sluice-node").context(NODES)?;
+    start(cluster, dir).context(APART)?;
+    let node = ready(cluster, "daemonset/sluice-node", "sluice-node").context(APART)?;
     let threads = judge_threads()?;
     println!(
         "{node}: follows, asked through kubectl exec; {threads} threads of three roles without a right too many"
@@ -49,12 +47,12 @@ pub(super) fn judge(cluster: &Cluster, dir: &Path) -> Result<()> {
 }
 
 fn start(cluster: &Cluster, dir: &Path) -> Result<()> {
-    cluster.apply(&[workspace().join(CONTROLLERS)])?;
+    apply_documents(cluster, APART, |kind| kind != "DaemonSet")?;
     kubectl(cluster, &["rollout", "status", "deployment/sluice-controller", POD_TIMEOUT])?;
     let address =
         kubectl(cluster, &["get", "service/sluice-controller", "--output=jsonpath={.spec.clusterIP}"])?;
-    let text = manifest(NODES, &cluster.join("apart-state"))?;
-    ensure!(text.contains(SERVICE), "{NODES} has no `{SERVICE}`");
+    let text = daemon_set(APART, &cluster.join("apart-state"))?;
+    ensure!(text.contains(SERVICE), "{APART} has no `{SERVICE}`");
     let file = dir.join("node.yaml");
     fs::write(&file, text.replace(SERVICE, address.trim()))?;
     cluster.apply(&[file])
@@ -62,20 +60,18 @@ fn start(cluster: &Cluster, dir: &Path) -> Result<()> {
 
 /// Waits for a node's pod that follows; gives its name.
 fn ready(cluster: &Cluster, of: &str, name: &str) -> Result<String> {
-    kubectl(cluster, &["rollout", "status", of, POD_TIMEOUT])?;
+    kubectl_in(cluster, NODE_NAMESPACE, &["rollout", "status", of, POD_TIMEOUT])?;
     let selector = format!("--selector=app.kubernetes.io/name={name}");
-    let pods = kubectl(
-        cluster,
-        &["get", "pods", &selector, "--field-selector=status.phase=Running", "--output=name"],
-    )?;
-    let pod = newest(cluster, &pods)?;
+    let words = ["get", "pods", &selector, "--field-selector=status.phase=Running", "--output=name"];
+    let pods = kubectl_in(cluster, NODE_NAMESPACE, &words)?;
+    let pod = newest(cluster, NODE_NAMESPACE, &pods)?;
     until("the node follows", || Ok(is_connected(cluster, &pod)?.then_some(())))?;
     Ok(pod)
 }
 
 fn is_connected(cluster: &Cluster, pod: &str) -> Result<bool> {
-    let text =
-        kubectl(cluster, &["exec", pod, "--container=node", "--", "sluice", "status", "--output=json"])?;
+    let words = ["exec", pod, "--container=node", "--", "sluice", "status", "--output=json"];
+    let text = kubectl_in(cluster, NODE_NAMESPACE, &words)?;
     let status: Value =
         serde_json::from_str(&text).with_context(|| format!("`sluice status` says: {text}"))?;
     Ok(status["controller"]["connected"] == true)

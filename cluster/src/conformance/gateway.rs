@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::account::{self, NAMESPACE};
+use super::account::{self, NAMESPACE, NODE_NAMESPACE};
 use super::steering::SteeringCounters;
 use super::{install, separation};
 use crate::handle::Cluster;
@@ -40,7 +40,7 @@ pub enum Roles {
     Together,
     /// `sluice controller`, which has the account, and `sluice node`, which has none.
     Apart,
-    /// Two controllers with the account of `deploy/kubernetes/apart/`, and a node that follows the one that leads over TLS.
+    /// Two controllers with the account of `deploy/kubernetes/apart.yaml`, and a node that follows the one that leads over TLS.
     Network,
 }
 
@@ -84,12 +84,13 @@ impl<'a> Gateway<'a> {
                 ("node", vec![format!("--controller={CONTROLLER_STATE}-0/nodes.sock")])
             }
             Roles::Network => {
-                install::install_apart(cluster, dir)?;
+                install::install_apart(cluster)?;
                 let account = account(account::controller_kubeconfig(cluster)?);
                 for number in 0..CONTROLLERS {
                     let mut flags = controller_flags(account.clone(), number);
                     flags.push(format!("--stream-address=127.0.0.1:{}", STREAM_PORT + number));
                     flags.push("--node-addresses=127.0.0.1".to_owned());
+                    flags.push(format!("--node-namespace={NODE_NAMESPACE}"));
                     controllers.push(spawn(&format!("sluice-controller-{number}"), "controller", &flags)?);
                 }
                 ("node", network_source(cluster)?)

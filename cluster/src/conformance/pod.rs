@@ -1,4 +1,4 @@
-//! The DaemonSet of `deploy/`, as a node runs it: an image of the binary that was tested, started
+//! The DaemonSet of `deploy/kubernetes/together.yaml`, as a node runs it: an image of the binary that was tested, started
 //! with the rights that the manifest gives, asked through `kubectl exec`, and replaced by a pod that
 //! takes over from it.
 
@@ -9,13 +9,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use sluice_image::gateway;
 
-use super::account::{NAMESPACE, USER};
+use super::account::{NAMESPACE, NODE_NAMESPACE, USER};
+use super::install::TOGETHER;
 use crate::cargo::workspace;
+use crate::documents;
 use crate::handle::Cluster;
 
 /// The manifest's `image:` as containerd names it.
 const IMAGE: &str = "docker.io/library/sluice:0.1.0";
-const MANIFEST: &str = "deploy/kubernetes/daemonset.yaml";
 /// The manifest's directory on the node.
 const STATE: &str = "hostPath: {path: /var/lib/sluice,";
 /// The one capability of a process that is not helped (capabilities(7)).
@@ -36,7 +37,7 @@ pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> 
         .with_context(|| format!("writing {}", archive.display()))?;
     cluster.import(&archive)?;
     fs::remove_file(&archive)?;
-    let manifest = manifest(MANIFEST, &cluster.join("pod-state"))?;
+    let manifest = daemon_set(TOGETHER, &cluster.join("pod-state"))?;
     let file = dir.join("daemonset.yaml");
     fs::write(&file, manifest)?;
     cluster.apply(&[file])?;
@@ -46,18 +47,20 @@ pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> 
         ensure!(first != second, "the pod {first} was to be replaced and is still there");
         kubectl(cluster, &["delete", "daemonset/sluice", "--cascade=foreground", POD_TIMEOUT]).map(drop)
     });
-    judged.context(MANIFEST)
+    judged.context(TOGETHER)
 }
 
 /// Keeps the logs of all pods in `dir`.
 pub(super) fn keep_logs(cluster: &Cluster, dir: &Path) -> Result<()> {
-    let logs = ["sluice", "sluice-node", "sluice-controller"].map(|name| {
+    let names = [(NAMESPACE, "sluice"), (NODE_NAMESPACE, "sluice-node"), (NAMESPACE, "sluice-controller")];
+    let logs = names.map(|(namespace, name)| {
         let selector = format!("--selector=app.kubernetes.io/name={name}");
-        kubectl(cluster, &["logs", "--all-containers", "--prefix", "--tail=500", &selector])
-            .unwrap_or_default()
+        let words = ["logs", "--all-containers", "--prefix", "--tail=500", &selector];
+        kubectl_in(cluster, namespace, &words).unwrap_or_default()
     });
-    let events = kubectl(cluster, &["describe", "pods"]).unwrap_or_default();
-    fs::write(dir.join("pod.log"), logs.concat() + &events).context("pod.log")
+    let events = [NAMESPACE, NODE_NAMESPACE]
+        .map(|namespace| kubectl_in(cluster, namespace, &["describe", "pods"]).unwrap_or_default());
+    fs::write(dir.join("pod.log"), logs.concat() + &events.concat()).context("pod.log")
 }
 
 /// Waits for the one pod that should be there; gives its name.
@@ -65,7 +68,7 @@ fn ready_and_asked(cluster: &Cluster) -> Result<String> {
     kubectl(cluster, &["rollout", "status", "daemonset/sluice", POD_TIMEOUT])?;
     let names = kubectl(cluster, &["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
     // The one before it still drains.
-    let name = newest(cluster, &names)?;
+    let name = newest(cluster, NAMESPACE, &names)?;
     let status = kubectl(cluster, &["exec", &name, "--container=node", "--", "sluice", "status"])?;
     ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
     let count = judge_threads()?;
@@ -90,27 +93,35 @@ pub(super) fn judge_threads() -> Result<usize> {
 }
 
 /// Of pods, as `pod/NAME` in lines, the one that began last.
-pub(super) fn newest(cluster: &Cluster, names: &str) -> Result<String> {
+pub(super) fn newest(cluster: &Cluster, namespace: &str, names: &str) -> Result<String> {
     let mut pods = Vec::new();
     for name in names.lines() {
-        let begun = kubectl(cluster, &["get", name, "--output=jsonpath={.metadata.creationTimestamp}"])?;
+        let words = ["get", name, "--output=jsonpath={.metadata.creationTimestamp}"];
+        let begun = kubectl_in(cluster, namespace, &words)?;
         pods.push((begun, name.to_owned()));
     }
     pods.into_iter().max().map(|(_, name)| name).context("no pod runs")
 }
 
-/// kubectl in the gateway's namespace; gives what it says.
+/// kubectl in the controllers' namespace; gives what it says.
 pub(super) fn kubectl(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    let output = cluster.kubectl()?.args(["--namespace", NAMESPACE]).args(words).output()?;
+    kubectl_in(cluster, NAMESPACE, words)
+}
+
+/// As [`kubectl`] in this namespace.
+pub(super) fn kubectl_in(cluster: &Cluster, namespace: &str, words: &[&str]) -> Result<String> {
+    let output = cluster.kubectl()?.args(["--namespace", namespace]).args(words).output()?;
     if !output.status.success() {
         bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A DaemonSet, with its state in `state` on this machine.
-pub(super) fn manifest(of: &'static str, state: &Path) -> Result<String> {
-    let text = fs::read_to_string(workspace().join(of)).context(of)?;
+/// The DaemonSet of a manifest, with its state in `state` on this machine.
+pub(super) fn daemon_set(of: &'static str, state: &Path) -> Result<String> {
+    let all = documents::split(&fs::read_to_string(workspace().join(of)).context(of)?)?;
+    let set = all.into_iter().find(|one| one.kind() == "DaemonSet");
+    let text = set.with_context(|| format!("{of} has no DaemonSet"))?.text;
     ensure!(text.contains(STATE), "{of} has no `{STATE}`");
     Ok(text.replace(STATE, &format!("hostPath: {{path: {},", state.display())))
 }
@@ -197,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_manifests_state_lies_elsewhere() {
-        let text = manifest(MANIFEST, Path::new("/elsewhere")).unwrap();
+        let text = daemon_set(TOGETHER, Path::new("/elsewhere")).unwrap();
         assert!(text.contains("hostPath: {path: /elsewhere,"), "{text}");
         assert!(text.contains(&format!("image: {}", IMAGE.strip_prefix("docker.io/library/").unwrap())));
     }

@@ -305,11 +305,12 @@ fn each_of_the_three_rights_is_needed_and_named_when_it_is_missing() {
     });
 }
 
-/// The pod of `deploy/kubernetes/daemonset.yaml`.
+/// The pod of `deploy/kubernetes/together.yaml`.
 fn manifest() -> Value {
-    let path = std::path::absolute("../../deploy/kubernetes/daemonset.yaml").unwrap();
+    let path = std::path::absolute("../../deploy/kubernetes/together.yaml").unwrap();
     let text = std::fs::read_to_string(path).unwrap();
-    let manifest: Value = serde_saphyr::from_str(&text).unwrap();
+    let set = text.split("\n---\n").find(|part| part.contains("\nkind: DaemonSet\n")).unwrap();
+    let manifest: Value = serde_saphyr::from_str(set).unwrap();
     manifest["spec"]["template"]["spec"].clone()
 }
 
@@ -326,7 +327,7 @@ fn in_the_pod_of_the_manifest_each_container_has_what_it_needs_alone() {
         let mounts = container(&pod, name)["volumeMounts"].as_array().unwrap().clone();
         mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(mounts("node"), "state stream helper", "no token");
+    assert_eq!(mounts("node"), "state stream helper probe", "no token");
     assert_eq!(mounts("helper"), "state helper", "no token, and no word of a controller");
     assert_eq!(mounts("controller"), "stream account", "no helper");
     for name in ["node", "controller"] {

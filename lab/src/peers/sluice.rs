@@ -61,7 +61,7 @@ pub(crate) enum Pods {
     /// `sluice run`, started as root.
     One,
     /// That, and in turn with it `sluice node` as a user without rights beside its own `sluice helper` and `sluice
-    /// controller`, as in the pod of `deploy/kubernetes/daemonset.yaml`.
+    /// controller`, as in the pod of `deploy/kubernetes/together.yaml`.
     InTurn,
 }
 
