@@ -17,6 +17,7 @@
     {{- with .Values.controller.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- include "sluice.liveness" . | nindent 2 }}
   resources:
     {{- toYaml .Values.node.controller.resources | nindent 4 }}
   securityContext:
@@ -25,6 +26,7 @@
     seccompProfile: {type: RuntimeDefault}
   volumeMounts:
     - {name: stream, mountPath: /run/sluice}
+    - {name: controller-probe, mountPath: /run/sluice-probe}
     - {name: account, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
     {{- with .Values.controller.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}

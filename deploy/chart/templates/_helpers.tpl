@@ -55,7 +55,7 @@ app.kubernetes.io/part-of: {{ $root.Values.name }}
 
 {{- /* Controllers' settings that follow from values. */ -}}
 {{- define "sluice.controllerSettings" -}}
-{{- $settings := dict "state-dir" "/run/sluice/controller" -}}
+{{- $settings := dict "state-dir" "/run/sluice/controller" "probe-socket" "/run/sluice-probe/socket" -}}
 {{- with include "sluice.watched" . }}{{ $_ := set $settings "watch-namespaces" . }}{{ end -}}
 {{- if ne .Values.gatewayClass.controllerName "sluice.dev/gateway" -}}
 {{- $_ := set $settings "controller-name" .Values.gatewayClass.controllerName -}}
@@ -84,17 +84,20 @@ app.kubernetes.io/part-of: {{ $root.Values.name }}
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 {{- end -}}
 
-{{- /* Probes ask the container's own process, by a socket that no other pod has: two pods share a machine's ports while one takes
-over from the other. */ -}}
-{{- define "sluice.probes" -}}
+{{- /* Probes ask the container's own process, by a socket in a directory that no other one has: two pods share a machine's ports
+while one takes over from the other. */ -}}
+{{- define "sluice.readiness" -}}
 readinessProbe:
-  exec: {command: [/sluice, probe, ready]}
-  periodSeconds: 2
-  timeoutSeconds: 5
+  exec: {command: [sluice, probe, ready]}
+  periodSeconds: 5
+  timeoutSeconds: 3
+{{- end -}}
+
+{{- define "sluice.liveness" -}}
 livenessProbe:
-  exec: {command: [/sluice, probe, live]}
+  exec: {command: [sluice, probe, live]}
   periodSeconds: 10
-  timeoutSeconds: 5
+  timeoutSeconds: 3
   failureThreshold: 6
 {{- end -}}
 

@@ -328,8 +328,8 @@ fn in_the_pod_of_the_manifest_each_container_has_what_it_needs_alone() {
         mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(mounts("node"), "state stream helper probe", "no token");
-    assert_eq!(mounts("helper"), "state helper", "no token, and no word of a controller");
-    assert_eq!(mounts("controller"), "stream account", "no helper");
+    assert_eq!(mounts("helper"), "state helper helper-probe", "no token, and no word of a controller");
+    assert_eq!(mounts("controller"), "stream controller-probe account", "no helper");
     for name in ["node", "controller"] {
         let context = &container(&pod, name)["securityContext"];
         assert_eq!(context["runAsUser"], AUTO, "{name}");
