@@ -13,7 +13,7 @@ use crate::documents;
 /// The place in README.md that the table stands after.
 const MARK: &str = "<!-- Made from values.yaml by `cargo xtask chart --write`. -->\n";
 /// Manifests, and the flags that they are rendered with.
-pub(crate) const MANIFESTS: [(&str, &[&str]); 2] = [
+pub(super) const MANIFESTS: [(&str, &[&str]); 2] = [
     ("deploy/kubernetes/apart.yaml", &["--set", "roles=apart"]),
     ("deploy/kubernetes/together.yaml", &["--set", "roles=together"]),
 ];

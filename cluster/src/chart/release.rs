@@ -4,7 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::dry_run::established;
 use super::helm::{Helm, RELEASE, must_succeed};
+use super::made::MANIFESTS;
 use super::{CHART, CRDS};
+use crate::cargo::workspace;
 use crate::handle::Cluster;
 
 const DEFINITIONS: [&str; 4] = ["sluice-crds", CRDS, "--namespace", "default"];
@@ -16,20 +18,26 @@ const KEPT: [&str; 4] = [
     "crd/nodereports.sluice.dev",
 ];
 
-/// Installs definitions and gateway, upgrades it to other values, goes back, and takes both away; twice, since what stays must
-/// not be in the way of the next time.
+/// Installs definitions and gateway, upgrades it to other values, goes back, and takes both away; then the same over what was
+/// applied from the manifests.
 pub(super) fn check(helm: &Helm, cluster: &Cluster) -> Result<()> {
-    for _ in 0..2 {
-        come_and_go(helm, cluster)?;
+    come_and_go(helm, cluster, &[])?;
+    // What stays must not be in the way of the next time.
+    must_succeed(helm.command_in(cluster)?.arg("install").args(RELEASE).args([CHART, "--dry-run=server"]))?;
+    for (manifest, _) in MANIFESTS.iter().filter(|(manifest, _)| manifest.contains("apart")) {
+        cluster.apply(&[workspace().join(manifest)]).context(*manifest)?;
     }
-    println!("helm: installed, upgraded, rolled back and uninstalled twice; namespaces and definitions stay");
+    come_and_go(helm, cluster, &["--take-ownership"])?;
+    println!(
+        "helm: installed, upgraded, rolled back, uninstalled, and the same over the manifests; what is kept stays"
+    );
     Ok(())
 }
 
-fn come_and_go(helm: &Helm, cluster: &Cluster) -> Result<()> {
+fn come_and_go(helm: &Helm, cluster: &Cluster, flags: &[&str]) -> Result<()> {
     must_succeed(helm.command_in(cluster)?.arg("install").args(DEFINITIONS))?;
     established(cluster)?;
-    let notes = must_succeed(helm.command_in(cluster)?.arg("install").args(RELEASE).arg(CHART))?;
+    let notes = must_succeed(helm.command_in(cluster)?.arg("install").args(RELEASE).arg(CHART).args(flags))?;
     ensure!(notes.contains("rollout status daemonset/sluice-node"), "its notes are: {notes}");
     let values = ["--set", "controller.replicas=3"];
     must_succeed(helm.command_in(cluster)?.arg("upgrade").args(RELEASE).arg(CHART).args(values))?;
