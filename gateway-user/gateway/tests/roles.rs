@@ -12,6 +12,7 @@ use common::roles::{
 use common::steady::SteadyClients;
 use common::{HTTP, SLUICE, get, metric, wait_until_ready};
 use gateway_testkit::process::Guarded;
+use gateway_testkit::scratch::Scratch;
 use gateway_testkit::tls::{self, SelfSigned, Versions};
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
@@ -237,4 +238,18 @@ fn a_mistake_in_the_roles_is_told() {
     assert!(both.contains("leave one out"), "{both}");
     let chain = run(&["controller", "--controller", "/run/x"]);
     assert!(chain.contains("a controller follows no other"), "{chain}");
+}
+
+/// A setting that does nothing would be taken for one that protects.
+#[test]
+fn settings_of_nodes_of_a_network_are_refused_where_there_are_none() {
+    let state = Scratch::new("no-network").unwrap();
+    for (flag, value) in [("--node-namespace", "edge"), ("--node-accounts", "edge/sluice-node")] {
+        let mut command = Command::new(SLUICE);
+        command.arg("controller").arg(common::example()).arg("--state-dir").arg(state.join("state"));
+        let output = command.args([flag, value]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("{flag} does nothing without --stream-address")), "{said}");
+    }
 }
