@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use gateway_ir::{AttachedRoutes, Bind, BindAddress, Listener};
 
 use crate::gateway::GatewayState;
-use crate::served::Place;
+
+/// Indices of Gateway and listener.
+pub(crate) type Place = (usize, usize);
 
 /// True if that listener is served.
 pub(crate) fn is_served(gateways: &[GatewayState<'_>], (gateway, listener): Place) -> bool {

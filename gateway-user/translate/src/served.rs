@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gateway_api_types::RouteStatus;
 use gateway_ir::{AttachedRoutes, HttpRoute, Ir, ListenerId, MatchHostname, ObjectName, RouteId, SharedMap};
 
-use crate::assemble;
+use crate::assemble::{self, Place};
 use crate::attach::Attachment;
 use crate::gateway::GatewayState;
 use crate::host_load::{CONDITIONS_MAX, OverBudget};
@@ -15,9 +15,6 @@ use crate::hosts::{Affected, Hosts, RouteVerdict};
 use crate::memo::{Edited, Routes};
 use crate::read::find_gateway;
 use crate::route::OwnRoute;
-
-/// Indices of Gateway and listener.
-pub(crate) type Place = (usize, usize);
 
 /// Routes where they are served, and their statuses.
 #[derive(Debug, Default)]
