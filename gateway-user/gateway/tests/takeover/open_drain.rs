@@ -150,7 +150,7 @@ fn after_a_successor_that_fails_another_one_takes_over() {
 fn one_that_hangs_is_given_up(label: &str, steering: &'static str, point: &'static str) {
     netns::run(label, move |inside| {
         let flags = ["--steering", steering, "--drain-min", "0s", "--drain-max", "25s"];
-        let running = Running::start_with(inside, &flags, &[("SLUICE_FAULT", "takeover:ready=4000")]);
+        let running = Running::start_with(inside, &flags, &[("SLUICE_FAULT", "takeover:ready=20000")]);
         let mut line = Line { inside, running };
         let pins = line.pin_directories();
         let steady = SteadyClients::start(HTTP);
@@ -191,10 +191,10 @@ fn one_that_hangs_before_its_word_is_given_up_reuseport() {
 
 #[test]
 fn one_that_comes_too_late_waits_for_the_end_of_the_drain() {
-    let drain = ["--drain-min", "0s", "--drain-max", "60s"];
+    let drain = ["--drain-min", "0s", "--drain-max", "80s"];
     with_drain("open-late", "ebpf", drain, |line, flags| {
         let mut busy = Client::connect(HTTP.parse().unwrap()).unwrap();
-        busy.send("GET /httpbin/delay/14 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        busy.send("GET /httpbin/delay/40 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         stop(line);
         wait::until("closed sockets", || get("/httpbin/get").is_err().then_some(()));
