@@ -96,6 +96,20 @@ pub struct StreamDuty {
     pub node_namespace: String,
 }
 
+impl StreamDuty {
+    /// The part that names the leader, and the one that keeps certificates if they are kept here.
+    fn into_parts(
+        self,
+        client: &Client,
+        namespace: &str,
+        leadership: &lease::Leadership,
+    ) -> (Herald, Option<CertificateStore>) {
+        let namespaces = Namespaces { controllers: namespace, nodes: &self.node_namespace };
+        let store = |showing| CertificateStore::new(client.clone(), namespaces, leadership.clone(), showing);
+        (self.herald, self.showing.map(store))
+    }
+}
+
 /// The way of nodes' reports to the controller that writes statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportsBy {
@@ -140,14 +154,9 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     }
     let own_node = (!by_streams).then(|| node.clone());
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
-    let (herald, keeping) = membership
-        .stream
-        .map_or((None, None), |duty| (Some(duty.herald), duty.showing.zip(Some(duty.node_namespace))));
+    let parts = membership.stream.map(|duty| duty.into_parts(&client, &namespace, &leadership));
+    let (herald, certificate_store) = parts.unzip();
     let candidate = candidate.heralded(herald);
-    let certificate_store = keeping.map(|(showing, nodes)| {
-        let namespaces = Namespaces { controllers: &namespace, nodes: &nodes };
-        CertificateStore::new(client.clone(), namespaces, leadership.clone(), showing)
-    });
     let (heard_by, by_objects) = watch::channel(ReportCache::default());
     let streams = membership.nodes.as_ref().filter(|_| by_streams).map(|(nodes, _)| Arc::clone(nodes));
     let reports = streams.as_ref().map_or(by_objects, |nodes| nodes.reports());
@@ -175,7 +184,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         }
     };
     let giving = give(assignment_writer, stop.clone());
-    let keeping = keep(certificate_store, stop.clone());
+    let keeping = keep(certificate_store.flatten(), stop.clone());
     let statuses = Statuses {
         node: own_node,
         own,
