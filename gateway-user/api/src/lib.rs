@@ -17,7 +17,7 @@ mod types;
 pub use installed::{BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, InstalledApi};
 pub use kind::Kind;
 pub use object::{Object, ObjectKey};
-pub use resource_set::{Origin, ResourceSet};
+pub use resource_set::{Objects, Origin, ResourceSet};
 pub use types::*;
 
 /// The API group of the Gateway API.

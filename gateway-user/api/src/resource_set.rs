@@ -22,6 +22,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Objects of one kind, ordered by namespace and name. Copies share all that is alike in them.
+pub type Objects<T> = imbl::OrdMap<ObjectKey, Arc<T>>;
+
 macro_rules! resource_set {
     ($($variant:ident($type:ty) $field:ident,)+) => {
         /// All objects of one moment, per kind, ordered by namespace and name. Cloning shares the objects, so
@@ -30,7 +33,7 @@ macro_rules! resource_set {
         pub struct ResourceSet {
             $(
                 #[doc = concat!("All objects of kind `", stringify!($variant), "`.")]
-                pub $field: BTreeMap<ObjectKey, Arc<$type>>,
+                pub $field: Objects<$type>,
             )+
             /// The installed Gateway API; `None` where no API server has a part in it, so that it is what
             /// this crate knows.

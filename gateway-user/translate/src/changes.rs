@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_api_types::{
-    BackendTlsPolicy, Gateway, GrpcRoute, HttpRoute, ObjectKey, ReferenceGrant, ResourceSet,
+    BackendTlsPolicy, Gateway, GrpcRoute, HttpRoute, ObjectKey, Objects, ReferenceGrant, ResourceSet,
 };
-use gateway_ir::{RouteId, RouteKind};
+use gateway_ir::{DiffItem, RouteId, RouteKind};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -32,8 +32,6 @@ pub(crate) struct PreviousObjects {
     gateways: BTreeMap<ObjectKey, GatewaySummary>,
     namespace_names: BTreeSet<String>,
 }
-
-pub(crate) type Objects<T> = BTreeMap<ObjectKey, Arc<T>>;
 
 /// A Gateway as routes see it.
 #[derive(Debug)]
@@ -246,37 +244,17 @@ fn said_of(metadata: &ObjectMeta) -> (Option<i64>, Option<i64>) {
     (metadata.generation, view::created(metadata))
 }
 
-/// Brings `old` to what `new` is and gives the objects that are not the same [`Arc`] in both. An object that
-/// was read again and is still equal is among them.
-pub(crate) fn edits<T>(old: &mut Objects<T>, new: &Objects<T>) -> Vec<Edit<T>> {
-    let mut edits = Vec::new();
-    let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());
-    loop {
-        let (before, after) = match (left.peek(), right.peek()) {
-            (None, None) => break,
-            (Some(_), None) => (left.next(), None),
-            (None, Some(_)) => (None, right.next()),
-            // Nearly always the same object, which spares a look at its name.
-            (Some((_, a)), Some((_, b))) if Arc::ptr_eq(a, b) => {
-                left.next();
-                right.next();
-                continue;
-            }
-            (Some((a, _)), Some((b, _))) => match a.cmp(b) {
-                std::cmp::Ordering::Less => (left.next(), None),
-                std::cmp::Ordering::Greater => (None, right.next()),
-                std::cmp::Ordering::Equal => (left.next(), right.next()),
-            },
+/// Brings `old` to what `new` is and gives the objects that differ.
+pub(crate) fn edits<T: PartialEq>(old: &mut Objects<T>, new: &Objects<T>) -> Vec<Edit<T>> {
+    let edit = |difference| {
+        let (key, old, new): (&ObjectKey, Option<&Arc<T>>, Option<&Arc<T>>) = match difference {
+            DiffItem::Add(key, new) => (key, None, Some(new)),
+            DiffItem::Update { old: (_, old), new: (key, new) } => (key, Some(old), Some(new)),
+            DiffItem::Remove(key, old) => (key, Some(old), None),
         };
-        let Some((key, _)) = before.or(after) else { break };
-        let side = |side: Option<(&ObjectKey, &Arc<T>)>| side.map(|(_, object)| Arc::clone(object));
-        edits.push(Edit { key: key.clone(), old: side(before), new: side(after) });
-    }
-    for edit in &edits {
-        match &edit.new {
-            Some(new) => old.insert(edit.key.clone(), Arc::clone(new)),
-            None => old.remove(&edit.key),
-        };
-    }
+        Edit { key: key.clone(), old: old.map(Arc::clone), new: new.map(Arc::clone) }
+    };
+    let edits = old.diff(new).map(edit).collect();
+    old.clone_from(new);
     edits
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, ResourceSet};
+use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, Objects, ResourceSet};
 use gateway_ir::{ObjectName, RouteId};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -193,7 +193,7 @@ fn get<'m, T>(map: &'m ByObject<'_, T>, namespace: &str, name: &str) -> &'m [T] 
     map.get(namespace).and_then(|names| names.get(name)).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn namespaces_of<T>(objects: &BTreeMap<ObjectKey, T>) -> Vec<&str> {
+fn namespaces_of<T>(objects: &Objects<T>) -> Vec<&str> {
     let mut names: Vec<_> = objects.keys().map(|key| key.namespace.as_str()).collect();
     names.dedup();
     names

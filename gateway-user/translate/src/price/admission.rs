@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_api_types::{GrpcRoute, HttpRoute, ObjectKey, ResourceSet};
+use gateway_api_types::{GrpcRoute, HttpRoute, ObjectKey, Objects, ResourceSet};
 use gateway_ir::{RouteId, RouteKind};
 use gateway_regex::Library;
 
 use super::walk::{self, Walk};
 use crate::TranslateOptions;
-use crate::changes::{Edit, Objects, edits};
+use crate::changes::{Edit, edits};
 use crate::route::{self, Route, RouteRef};
 
 /// Decides which routes may be translated now.
@@ -45,7 +45,7 @@ pub struct Admitted<'a> {
 impl Admission {
     /// Nothing was let in yet.
     pub fn new(options: TranslateOptions, library: Arc<Library>) -> Self {
-        let (http_routes, grpc_routes) = (BTreeMap::new(), BTreeMap::new());
+        let (http_routes, grpc_routes) = (Objects::new(), Objects::new());
         let (expressive, priced, walks) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         Self { options, library, http_routes, grpc_routes, expressive, priced, walks }
     }
