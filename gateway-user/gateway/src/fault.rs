@@ -17,12 +17,13 @@ pub(crate) fn words() -> Vec<String> {
     injected.split(',').map(str::to_owned).collect()
 }
 
-/// Ends the process, if that is injected, as one does that a defect ends at once.
-pub(crate) fn begin() {
-    if is_injected("ends") {
-        crate::cmd::say("injected: ended as it began");
-        std::process::exit(70);
-    }
+/// The beginning of a process that a defect ends at once.
+///
+/// # Errors
+/// That is injected.
+pub(crate) fn begin() -> anyhow::Result<()> {
+    anyhow::ensure!(!is_injected("ends"), "injected: ended as it began");
+    Ok(())
 }
 
 /// True if this fault is injected.

@@ -71,7 +71,7 @@ fn run_with(mut args: RunArgs, check: impl FnOnce(&Settings) -> anyhow::Result<(
         crate::cmd::upgrade::wait_for_the_end_of(starter);
     }
     let confinement = Confinement::of(settings.seccomp, &source);
-    fault::begin();
+    fault::begin()?;
     // Before the state directory, which it may have to give to this user.
     let helper = helper::connect(&settings)?;
     let state_dir = state_dir::resolve(&settings.state_dir)?;

@@ -46,6 +46,7 @@ pub(crate) fn end_at_once(identity: &Identity, confinement: Confinement) -> anyh
         tokio::select! {
             signal = orders.stop() => {
                 crate::cmd::say(&format!("sluice: {signal} before it serves: ended at once"));
+                #[expect(clippy::disallowed_methods, reason = "the thread that would return an ExitCode hangs")]
                 std::process::exit(0);
             }
             _ = stopped.changed() => {}

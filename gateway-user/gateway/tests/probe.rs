@@ -99,7 +99,8 @@ fn one_that_hangs_before_it_serves_is_never_ready() {
             }
         }
         let (mut new, probes) = next(line, "ends", "ends");
-        assert_eq!(new.wait().code(), Some(70));
+        assert_eq!(new.wait().code(), Some(1));
+        assert!(new.output().contains("injected: ended as it began"), "{}", new.output());
         fails("ready", &probes, "nobody listens there");
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
     });

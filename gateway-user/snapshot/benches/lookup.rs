@@ -73,7 +73,7 @@ fn ir(shape: Shape, size: usize) -> Ir {
         .collect();
     let attached = routes.iter().map(|(id, (host, _))| {
         let hostname = Hostname::parse(host).ok();
-        let hostnames = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
+        let hostnames: Arc<[_]> = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
         (id.clone(), hostnames)
     });
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: "http".into() };
