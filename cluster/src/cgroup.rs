@@ -8,6 +8,7 @@ use std::{fs, io, thread};
 use anyhow::{Context, Result};
 
 use crate::cache::Key;
+use crate::machines::Node;
 
 /// A killed process leaves its group a moment later.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -15,20 +16,23 @@ const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// The path of a cluster's root in each hierarchy. The hierarchies are the machine's, so the root is named by
 /// where the cluster lies: two caches may have clusters of one name.
-pub(super) fn root(dir: &Path) -> String {
+fn root(dir: &Path) -> String {
     let mut key = Key::default();
     key.add(dir.as_os_str().as_encoded_bytes());
     let name = dir.file_name().unwrap_or_default();
     format!("/sluice-{}-{}", name.display(), key.name())
 }
 
-/// Makes the root in every hierarchy; kubelet wants it there before it starts.
-pub(super) fn make(dir: &Path) -> Result<()> {
-    for group in roots(dir)? {
+/// Makes a node's group below the root in every hierarchy, and gives its path there; kubelet wants it there before it
+/// starts. The only node of a cluster has the root itself.
+pub(super) fn make(dir: &Path, node: &Node) -> Result<String> {
+    let below = if node.apart { node.name.as_str() } else { "" };
+    for root in roots(dir)? {
+        let group = root.join(below);
         fs::create_dir_all(&group)
             .with_context(|| format!("making the control group {}", group.display()))?;
     }
-    Ok(())
+    Ok(Path::new(&root(dir)).join(below).display().to_string().trim_end_matches('/').to_owned())
 }
 
 /// Removes the root and all below it from every hierarchy.

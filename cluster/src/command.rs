@@ -9,15 +9,16 @@ use sluice_tooling::process;
 
 use crate::handle::{self, Cluster};
 use crate::launch::Lifetime;
+use crate::machines::{MOST, Nodes};
 use crate::version::Suite;
-use crate::{enter, start, supervise};
+use crate::{deploy, enter, machine, start, supervise};
 
 /// Flags of `cluster`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which cluster: each name is one of its own.
-    #[arg(long, global = true, default_value = "default", env = "SLUICE_CLUSTER")]
-    name: String,
+    /// Which cluster: each name is one of its own [default: default; with deploy one of this process].
+    #[arg(long, global = true, env = "SLUICE_CLUSTER")]
+    name: Option<String>,
     #[command(subcommand)]
     command: Action,
 }
@@ -36,9 +37,14 @@ enum Action {
     Kubectl(Words),
     /// Runs a program inside the cluster, with its network, mounts and processes.
     Exec(Words),
+    /// Starts a cluster of several nodes, deploys Sluice on it as an operator would, and serves examples/shared-gateway.
+    Deploy(deploy::Args),
     /// The first process of a cluster: set when this program calls itself.
     #[command(hide = true)]
     Supervise { dir: PathBuf },
+    /// The first process of a node with a network of its own: set when this program calls itself.
+    #[command(hide = true)]
+    Machine { dir: PathBuf, node: String },
 }
 
 #[derive(clap::Args)]
@@ -56,6 +62,9 @@ struct UpArgs {
     /// Starts etcd, the API server, the controllers and the scheduler alone: there is no node, no pod runs.
     #[arg(long)]
     control_plane: bool,
+    /// Starts so many nodes with a network of their own each, in place of one in the network of the control plane.
+    #[arg(long, conflicts_with = "control_plane", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST)))]
+    nodes: Option<u8>,
 }
 
 #[derive(clap::Args)]
@@ -76,11 +85,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     ensure!(geteuid().is_root(), "cluster makes namespaces and control groups: run it as root");
-    let cluster = Cluster::of(&args.name)?;
+    if let Action::Deploy(deploy) = &args.command {
+        return deploy::run(deploy, args.name.as_deref());
+    }
+    let cluster = Cluster::of(args.name.as_deref().unwrap_or("default"))?;
     match &args.command {
         Action::Up(up) => {
             process::stop_on_ctrl_c()?;
-            cluster.start(up.suite, !up.control_plane, Lifetime::Detached)?;
+            let nodes = match up.nodes {
+                _ if up.control_plane => Nodes::None,
+                Some(count) => Nodes::Apart(count),
+                None => Nodes::Shared,
+            };
+            cluster.start(up.suite, nodes, Lifetime::Detached)?;
             println!("\nexport KUBECONFIG={}", cluster.kubeconfig().display());
             println!("cargo xtask cluster --name {} kubectl get nodes", cluster.name());
         }
@@ -97,8 +114,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             command.env("KUBECONFIG", cluster.kubeconfig());
             return command.args(&words[1..]).status().map(code).context("starting nsenter");
         }
-        Action::Build(_) => {}
+        Action::Build(_) | Action::Deploy(_) => {}
         Action::Supervise { dir } => supervise::run(dir)?,
+        Action::Machine { dir, node } => machine::run(dir, node)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use super::network::{API_PORT, NODE_V4, PODS_V4, PODS_V6, SERVICES_V4, SERVICES_V6};
 
@@ -63,6 +63,7 @@ pub(super) fn api_server(dir: &Path, pki: &Path) -> Result<Arguments> {
         // Nobody resolves names here: logs and exec go to the node's address.
         "--kubelet-preferred-address-types=InternalIP",
         "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
         "--profiling=false",
     ];
@@ -77,7 +78,7 @@ pub(super) fn controller_manager(pki: &Path) -> Arguments {
         file("kubeconfig", "kube-controller-manager.kubeconfig"),
         file("service-account-private-key-file", "tokens.key"),
         file("root-ca-file", "ca.crt"),
-        format!("--cluster-cidr={PODS_V4},{PODS_V6}"),
+        format!("--cluster-cidr={PODS_V4},{PODS_V6}::/48"),
     ];
     let fixed = ["--use-service-account-credentials", "--leader-elect=false", "--bind-address=127.0.0.1"];
     arguments.extend(fixed.map(str::to_owned));
@@ -94,17 +95,33 @@ pub(super) fn scheduler(pki: &Path) -> Arguments {
 /// The object at this path of the API server as an administrator sees it; `None` while there is no
 /// such response.
 pub(super) fn get(pki: &Path, path: &str) -> Option<String> {
-    let output = Command::new("curl")
-        .args(["--silent", "--fail", "--max-time", "5", "--cacert"])
-        .arg(pki.join("ca.crt"))
-        .arg("--cert")
-        .arg(pki.join("admin.crt"))
-        .arg("--key")
-        .arg(pki.join("admin.key"))
+    let output = curl(pki).arg(format!("{}{path}", url())).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Merges `patch` into the object at this path, as an administrator.
+pub(super) fn patch(pki: &Path, path: &str, patch: &str) -> Result<()> {
+    let output = curl(pki)
+        .args([
+            "--show-error",
+            "--request",
+            "PATCH",
+            "--header",
+            "content-type: application/merge-patch+json",
+        ])
+        .args(["--data", patch])
         .arg(format!("{}{path}", url()))
         .output()
-        .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        .context("starting curl")?;
+    ensure!(output.status.success(), "changing {path}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
+fn curl(pki: &Path) -> Command {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--fail", "--max-time", "5", "--cacert"]).arg(pki.join("ca.crt"));
+    command.arg("--cert").arg(pki.join("admin.crt")).arg("--key").arg(pki.join("admin.key"));
+    command
 }
 
 /// Where the API server listens.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::handle::Cluster;
-use super::supervise::{READY, SETTINGS, Settings};
+use super::machines::Nodes;
+use super::settings::{READY, SETTINGS, Settings};
 use crate::{proc, process};
 
 /// How long a cluster lives.
@@ -32,10 +33,11 @@ pub(super) fn start(
     cluster: &Cluster,
     program: PathBuf,
     images: Vec<PathBuf>,
+    nodes: Nodes,
     lifetime: Lifetime,
 ) -> Result<()> {
     let lock = cluster.take()?;
-    let settings = Settings { program, images };
+    let settings = Settings { program, images, nodes };
     fs::write(cluster.join(SETTINGS), serde_json::to_string_pretty(&settings)?)?;
     let mut outer = namespaces(lifetime)
         .arg(env::current_exe()?)

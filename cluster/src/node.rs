@@ -1,4 +1,4 @@
-//! containerd, kubelet and kube-proxy, each with all that it writes below the cluster's directory.
+//! containerd, kubelet and kube-proxy, each with all that it writes below the node's directory.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::control_plane::Arguments;
-use super::network::{self, NODE, NODE_V4, NODE_V6, PODS_V4, PODS_V6};
+use super::machines::Node;
+use super::network::{self, PODS_V4, PODS_V6};
 
 /// The sandbox of every pod; its image is ours, under the name that kubelet expects.
 pub(super) const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
@@ -15,11 +16,22 @@ pub(super) const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 /// Where Debian keeps the CNI plug-ins.
 const PLUGINS: &str = "/usr/lib/cni";
 
+/// A node, and where it keeps what it writes.
+pub(super) struct Place<'a> {
+    pub(super) node: &'a Node,
+    /// All that is the node's alone.
+    pub(super) dir: &'a Path,
+    /// Certificates of the cluster.
+    pub(super) pki: &'a Path,
+}
+
 /// containerd's configuration file, and the plug-ins' beside it; gives containerd's arguments.
-pub(super) fn containerd(dir: &Path, run: &Path) -> Result<Arguments> {
+pub(super) fn containerd(place: &Place<'_>, run: &Path) -> Result<Arguments> {
+    let dir = place.dir;
     let (root, state, cni) = (dir.join("containerd"), run.join("containerd"), dir.join("cni"));
     fs::create_dir_all(&cni)?;
-    fs::write(cni.join("10-pods.conflist"), network::cni(&dir.join("leases").display().to_string()))?;
+    let leases = dir.join("leases").display().to_string();
+    fs::write(cni.join("10-pods.conflist"), network::cni(place.node, &leases))?;
     let config = dir.join("containerd.toml");
     // The scores: a process without CAP_SYS_RESOURCE may raise its own and never lower them, and
     // runc would fail.
@@ -84,8 +96,8 @@ pub(super) fn import(mut ctr: Command, run: &Path, archive: &Path) -> Result<()>
 }
 
 /// kubelet's configuration file; gives its arguments.
-pub(super) fn kubelet(dir: &Path, run: &Path, cgroup: &str) -> Result<Arguments> {
-    let pki = dir.join("pki");
+pub(super) fn kubelet(place: &Place<'_>, run: &Path, cgroup: &str) -> Result<Arguments> {
+    let Place { node: Node { name, v4, v6, .. }, dir, pki } = place;
     let config = dir.join("kubelet.yaml");
     fs::write(dir.join("resolv.conf"), "")?;
     // Disks are never full enough to evict from, and images are never collected: nothing could
@@ -95,8 +107,8 @@ pub(super) fn kubelet(dir: &Path, run: &Path, cgroup: &str) -> Result<Arguments>
 kind: KubeletConfiguration
 authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {pki}/ca.crt}}}}
 authorization: {{mode: Webhook}}
-tlsCertFile: {pki}/server.crt
-tlsPrivateKeyFile: {pki}/server.key
+tlsCertFile: {pki}/serving-{name}.crt
+tlsPrivateKeyFile: {pki}/serving-{name}.key
 containerRuntimeEndpoint: unix://{socket}
 cgroupDriver: cgroupfs
 cgroupRoot: {cgroup}
@@ -123,9 +135,9 @@ volumePluginDir: {dir}/volumes
     Ok(vec![
         "kubelet".to_owned(),
         format!("--config={}", config.display()),
-        format!("--kubeconfig={}", pki.join("kubelet.kubeconfig").display()),
-        format!("--hostname-override={NODE}"),
-        format!("--node-ip={NODE_V4},{NODE_V6}"),
+        format!("--kubeconfig={}", pki.join(format!("kubelet-{name}.kubeconfig")).display()),
+        format!("--hostname-override={name}"),
+        format!("--node-ip={v4},{v6}"),
         format!("--root-dir={}", dir.join("kubelet").display()),
         format!("--cert-dir={}", dir.join("kubelet/pki").display()),
     ])
@@ -133,20 +145,21 @@ volumePluginDir: {dir}/volumes
 
 /// kube-proxy's configuration file; gives its arguments. The limits of connection tracking belong to the
 /// machine, so it is told to leave them alone.
-pub(super) fn proxy(dir: &Path) -> Result<Arguments> {
-    let config = dir.join("kube-proxy.yaml");
+pub(super) fn proxy(place: &Place<'_>) -> Result<Arguments> {
+    let config = place.dir.join("kube-proxy.yaml");
     let text = format!(
         r#"apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
-hostnameOverride: {NODE}
+hostnameOverride: {}
 clientConnection: {{kubeconfig: {}}}
-clusterCIDR: {PODS_V4},{PODS_V6}
+clusterCIDR: {PODS_V4},{PODS_V6}::/48
 healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
 "#,
-        dir.join("pki/kube-proxy.kubeconfig").display()
+        place.node.name,
+        place.pki.join("kube-proxy.kubeconfig").display()
     );
     fs::write(&config, text)?;
     Ok(vec!["kube-proxy".to_owned(), format!("--config={}", config.display())])

@@ -9,25 +9,26 @@ use crate::go::{self, Program};
 use crate::handle::{self, Cluster};
 use crate::image::Image;
 use crate::launch::{self, Lifetime};
+use crate::machines::Nodes;
 use crate::node;
 use crate::version::{self, Suite};
 
 impl Cluster {
-    /// Builds what is missing, starts the cluster and installs the suite's CRDs; without a `node` there is
-    /// the control plane alone.
+    /// Builds what is missing, starts the cluster and installs the suite's CRDs.
     ///
     /// # Errors
     /// A program is missing or cannot be built, a cluster of this name is up, or this one does not come up.
-    pub fn start(&self, suite: Suite, node: bool, lifetime: Lifetime) -> Result<()> {
+    pub fn start(&self, suite: Suite, nodes: Nodes, lifetime: Lifetime) -> Result<()> {
         needs::ensure(&[IP, CURL, NSENTER])?;
-        if node {
+        let with_pods = nodes != Nodes::None;
+        if with_pods {
             needs::ensure(&[CONTAINERD, RUNC, CNI, NFT])?;
         }
         handle::sweep()?;
         let program = kubernetes()?;
-        let images = if node { images(suite)? } else { Vec::new() };
+        let images = if with_pods { images(suite)? } else { Vec::new() };
         println!("starting the cluster {}", self.name());
-        launch::start(self, program, images, lifetime)?;
+        launch::start(self, program, images, nodes, lifetime)?;
         self.apply(&suite.crds()?)?;
         println!("installed the CRDs of Gateway API {suite}");
         Ok(())

@@ -16,20 +16,30 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
 // clients of the API server, each with a certificate and a kubeconfig. The names and groups are what its authorizers
 // know: https://kubernetes.io/docs/setup/best-practices/certificates/.
-func clients(node string) []client {
-	return []client{
+func clients(nodes []server) []client {
+	all := []client{
 		{"admin", "admin", []string{"system:masters"}},
 		{"kube-controller-manager", "system:kube-controller-manager", nil},
 		{"kube-scheduler", "system:kube-scheduler", nil},
 		{"kube-proxy", "system:kube-proxy", nil},
-		{"kubelet", "system:node:" + node, []string{"system:nodes"}},
 		{"apiserver-kubelet-client", "kube-apiserver-kubelet-client", []string{"system:masters"}},
 	}
+	for _, node := range nodes {
+		all = append(all, client{"kubelet-" + node.name, "system:node:" + node.name, []string{"system:nodes"}})
+	}
+	return all
+}
+
+// server is known by its addresses, and by a name beside those of the API server.
+type server struct {
+	name      string
+	addresses []string
 }
 
 type client struct {
@@ -48,15 +58,23 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// pki writes into args[0] an authority, one serving certificate for the API server and the kubelet, the clients'
-// certificates and kubeconfigs, and the key that service account tokens are signed with.
+// pki writes into args[0] an authority, serving certificates of the API server (server) and of each node's kubelet
+// (serving-NODE), the clients' certificates and kubeconfigs, and the key that service account tokens are signed with.
 func pki(args []string) error {
-	if len(args) < 4 {
-		return errors.New("usage: cluster pki DIRECTORY https://SERVER:PORT NODE ADDRESS...")
+	if len(args) < 3 {
+		return errors.New("usage: cluster pki DIRECTORY https://SERVER:PORT ADDRESS,... [NODE=ADDRESS,...]...")
 	}
-	dir, server, node := args[0], args[1], args[2]
-	if _, err := url.Parse(server); err != nil {
+	dir, api := args[0], args[1]
+	if _, err := url.Parse(api); err != nil {
 		return err
+	}
+	var nodes []server
+	for _, text := range args[3:] {
+		name, addresses, found := strings.Cut(text, "=")
+		if !found {
+			return fmt.Errorf("%s is no NODE=ADDRESS,...", text)
+		}
+		nodes = append(nodes, server{name, strings.Split(addresses, ",")})
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -65,11 +83,21 @@ func pki(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := ca.issueServing(node, args[3:]); err != nil {
+	names := []string{
+		"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+		"kubernetes.default.svc.cluster.local",
+	}
+	if err := ca.issueServing("server", "kube-apiserver", names, strings.Split(args[2], ",")); err != nil {
 		return err
 	}
-	for _, c := range clients(node) {
-		if err := ca.issueClient(c, server); err != nil {
+	for _, node := range nodes {
+		user := "system:node:" + node.name
+		if err := ca.issueServing("serving-"+node.name, user, []string{node.name}, node.addresses); err != nil {
+			return err
+		}
+	}
+	for _, c := range clients(nodes) {
+		if err := ca.issueClient(c, api); err != nil {
 			return err
 		}
 	}
@@ -113,15 +141,12 @@ func template(subject pkix.Name) (*x509.Certificate, error) {
 	}, nil
 }
 
-func (a *authority) issueServing(node string, addresses []string) error {
-	certificate, err := template(pkix.Name{CommonName: "kube-apiserver"})
+func (a *authority) issueServing(file, user string, names, addresses []string) error {
+	certificate, err := template(pkix.Name{CommonName: user})
 	if err != nil {
 		return err
 	}
-	certificate.DNSNames = []string{
-		"localhost", node, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-		"kubernetes.default.svc.cluster.local",
-	}
+	certificate.DNSNames = names
 	for _, text := range addresses {
 		address := net.ParseIP(text)
 		if address == nil {
@@ -129,7 +154,7 @@ func (a *authority) issueServing(node string, addresses []string) error {
 		}
 		certificate.IPAddresses = append(certificate.IPAddresses, address)
 	}
-	_, _, err = a.issue("server", certificate, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+	_, _, err = a.issue(file, certificate, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
 	return err
 }
 

@@ -1,5 +1,5 @@
 //! Shared parts of the developer commands: building with cargo, installing programs, running child processes,
-//! reading the kernel's figures of them, Debian's mirrors, and the cache directory.
+//! reading the kernel's figures of them, Debian's mirrors, the cache directory, and the requests of the scenario.
 //!
 //! Its dependencies are few, so that `cargo xtask run` in a fresh checkout builds little.
 #![forbid(unsafe_code)]
@@ -14,4 +14,5 @@ pub mod metrics;
 pub mod needs;
 pub mod proc;
 pub mod process;
+pub mod scenario;
 pub mod sid;

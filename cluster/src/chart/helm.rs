@@ -11,15 +11,18 @@ use crate::go::{self, Program};
 use crate::handle::Cluster;
 
 /// The namespace of a release that renders both namespaces of the chart, and its name.
-pub(super) const RELEASE: [&str; 3] = ["sluice", "--namespace", "default"];
+pub(crate) const RELEASE: [&str; 3] = ["sluice", "--namespace", "default"];
+/// The release of the definitions, with its chart.
+pub(crate) const DEFINITIONS: [&str; 4] = ["sluice-crds", super::CRDS, "--namespace", "default"];
 
-pub(super) struct Helm {
+/// The program.
+pub(crate) struct Helm {
     program: PathBuf,
 }
 
 impl Helm {
     /// Built if it is not there.
-    pub(super) fn build() -> Result<Self> {
+    pub(crate) fn build() -> Result<Self> {
         let module = go::module("helm");
         let version = go::version(&module, "helm.sh/helm/v3")?;
         let kubernetes = go::version(&module, "k8s.io/client-go")?;
@@ -37,7 +40,7 @@ impl Helm {
     }
 
     /// A call of it that reaches the cluster as an administrator.
-    pub(super) fn command_in(&self, cluster: &Cluster) -> Result<Command> {
+    pub(crate) fn command_in(&self, cluster: &Cluster) -> Result<Command> {
         let mut command = enter::network(cluster, &self.program.display().to_string())?;
         plain(&mut command);
         command.env("KUBECONFIG", cluster.kubeconfig());
@@ -75,7 +78,7 @@ fn plain(command: &mut Command) {
 }
 
 /// Runs it, and gives its output.
-pub(super) fn must_succeed(command: &mut Command) -> Result<String> {
+pub(crate) fn must_succeed(command: &mut Command) -> Result<String> {
     let Output { status, stdout, stderr } = command.output().context("starting helm")?;
     if !status.success() {
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();

@@ -2,7 +2,7 @@
 
 mod alerts;
 mod dry_run;
-mod helm;
+pub(crate) mod helm;
 mod made;
 mod matrix;
 mod release;
@@ -17,6 +17,7 @@ use nix::unistd::geteuid;
 use crate::cargo::workspace;
 use crate::handle::Cluster;
 use crate::launch::Lifetime;
+use crate::machines::Nodes;
 use crate::process;
 use crate::version::Suite;
 use helm::Helm;
@@ -34,7 +35,7 @@ pub struct Args {
 }
 
 /// The gateway's chart.
-const CHART: &str = "deploy/chart";
+pub(crate) const CHART: &str = "deploy/chart";
 /// That of its definitions.
 const CRDS: &str = "deploy/chart-crds";
 
@@ -63,7 +64,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     alerts::check()?;
     process::stop_on_ctrl_c()?;
     let cluster = Cluster::of(&format!("chart-{}", std::process::id()))?;
-    let judged = cluster.start(Suite::V1_7_0, false, Lifetime::Bound).and_then(|()| {
+    let judged = cluster.start(Suite::V1_7_0, Nodes::None, Lifetime::Bound).and_then(|()| {
         release::check(&helm, &cluster)?;
         dry_run::check(&cluster, &renderings)
     });

@@ -2,14 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::CHART;
 use super::dry_run::established;
-use super::helm::{Helm, RELEASE, must_succeed};
+use super::helm::{DEFINITIONS, Helm, RELEASE, must_succeed};
 use super::made::MANIFESTS;
-use super::{CHART, CRDS};
 use crate::cargo::workspace;
 use crate::handle::Cluster;
 
-const DEFINITIONS: [&str; 4] = ["sluice-crds", CRDS, "--namespace", "default"];
 /// What outlives both releases, since it holds or defines what operators and Gateways have.
 const KEPT: [&str; 4] = [
     "namespace/sluice-system",

@@ -13,15 +13,14 @@ use serde_json::{Value, json};
 use crate::control_plane::{AUDIT_LOG, url};
 use crate::enter;
 use crate::handle::Cluster;
+use crate::kubectl::{NAMESPACE, NODE_NAMESPACE};
 
 use crate::process::until;
 
-/// The gateway's namespace and account, by `deploy/kubernetes/together.yaml`; controllers for all nodes have the same one.
-pub(super) const NAMESPACE: &str = "sluice-system";
+/// The gateway's account, by `deploy/kubernetes/together.yaml`.
 const NAME: &str = "sluice";
-/// Accounts of `deploy/kubernetes/apart.yaml`, and the nodes' namespace there.
+/// Those of `deploy/kubernetes/apart.yaml`.
 const CONTROLLER: &str = "sluice-controller";
-pub(super) const NODE_NAMESPACE: &str = "sluice-nodes";
 const NODE_ACCOUNT: &str = "sluice-node";
 /// Whom the gateway goes on as (`--user=auto`).
 pub(super) const USER: u32 = 65_532;
@@ -175,6 +174,12 @@ impl ApiAccess {
             }
         }
         Ok(access)
+    }
+
+    /// Both counts in a line.
+    pub(super) fn summary(&self) -> String {
+        let refused = self.refused.len();
+        format!("sluice: {} requests to the API server, {refused} kinds of them refused", self.allowed)
     }
 
     /// An error unless the gateway asked as this account and was let do all that it asked for.

@@ -12,12 +12,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::account::{NAMESPACE, NODE_NAMESPACE};
 use super::install::{APART, GATEWAY_CLASS, apply_documents};
-use super::pod::{POD_TIMEOUT, daemon_set, judge_threads, kubectl, kubectl_in, newest};
+use super::pod::{daemon_set, judge_threads, newest};
 use crate::cargo::workspace;
+use crate::deploy::install::POD_TIMEOUT;
 use crate::enter;
 use crate::handle::Cluster;
+use crate::kubectl::{NAMESPACE, NODE_NAMESPACE};
 use crate::network::NODE_V4;
 use crate::process::until;
 
@@ -36,7 +37,7 @@ const PORT: u16 = 8181;
 pub(super) fn judge(cluster: &Cluster, dir: &Path) -> Result<()> {
     start(cluster, dir).context(APART)?;
     let node = ready(cluster, "daemonset/sluice-node", "sluice-node").context(APART)?;
-    let threads = judge_threads()?;
+    let threads = judge_threads(0)?;
     println!(
         "{node}: follows, asked through kubectl exec; {threads} threads of three roles without a right too many"
     );
@@ -48,9 +49,9 @@ pub(super) fn judge(cluster: &Cluster, dir: &Path) -> Result<()> {
 
 fn start(cluster: &Cluster, dir: &Path) -> Result<()> {
     apply_documents(cluster, APART, |kind| kind != "DaemonSet")?;
-    kubectl(cluster, &["rollout", "status", "deployment/sluice-controller", POD_TIMEOUT])?;
+    cluster.sluice(&["rollout", "status", "deployment/sluice-controller", POD_TIMEOUT])?;
     let address =
-        kubectl(cluster, &["get", "service/sluice-controller", "--output=jsonpath={.spec.clusterIP}"])?;
+        cluster.sluice(&["get", "service/sluice-controller", "--output=jsonpath={.spec.clusterIP}"])?;
     let text = daemon_set(APART, &cluster.join("apart-state"))?;
     ensure!(text.contains(SERVICE), "{APART} has no `{SERVICE}`");
     let file = dir.join("node.yaml");
@@ -60,10 +61,10 @@ fn start(cluster: &Cluster, dir: &Path) -> Result<()> {
 
 /// Waits for a node's pod that follows; gives its name.
 fn ready(cluster: &Cluster, of: &str, name: &str) -> Result<String> {
-    kubectl_in(cluster, NODE_NAMESPACE, &["rollout", "status", of, POD_TIMEOUT])?;
+    cluster.say_in(NODE_NAMESPACE, &["rollout", "status", of, POD_TIMEOUT])?;
     let selector = format!("--selector=app.kubernetes.io/name={name}");
     let words = ["get", "pods", &selector, "--field-selector=status.phase=Running", "--output=name"];
-    let pods = kubectl_in(cluster, NODE_NAMESPACE, &words)?;
+    let pods = cluster.say_in(NODE_NAMESPACE, &words)?;
     let pod = newest(cluster, NODE_NAMESPACE, &pods)?;
     until("the node follows", || Ok(is_connected(cluster, &pod)?.then_some(())))?;
     Ok(pod)
@@ -71,7 +72,7 @@ fn ready(cluster: &Cluster, of: &str, name: &str) -> Result<String> {
 
 fn is_connected(cluster: &Cluster, pod: &str) -> Result<bool> {
     let words = ["exec", pod, "--container=node", "--", "sluice", "status", "--output=json"];
-    let text = kubectl_in(cluster, NODE_NAMESPACE, &words)?;
+    let text = cluster.say_in(NODE_NAMESPACE, &words)?;
     let status: Value =
         serde_json::from_str(&text).with_context(|| format!("`sluice status` says: {text}"))?;
     Ok(status["controller"]["connected"] == true)
@@ -151,11 +152,11 @@ fn process_of(pod: &str) -> Result<Pid> {
 /// The pod whose address stands in the Lease.
 fn leader(cluster: &Cluster) -> Result<String> {
     let path = "--output=jsonpath={.metadata.annotations.sluice\\.dev/stream-address}";
-    let address = kubectl(cluster, &["get", "lease/sluice-status", path])?;
+    let address = cluster.sluice(&["get", "lease/sluice-status", path])?;
     let (ip, _) =
         address.trim().rsplit_once(':').with_context(|| format!("the leader's address is {address:?}"))?;
     let selector = format!("--field-selector=status.podIP={ip}");
-    let pod = kubectl(cluster, &["get", "pods", &selector, "--output=name"])?;
+    let pod = cluster.sluice(&["get", "pods", &selector, "--output=name"])?;
     let pod = pod.trim();
     ensure!(pod.starts_with("pod/"), "no pod has the leader's address {ip}");
     Ok(pod.to_owned())

@@ -8,19 +8,17 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::account::{self, NAMESPACE, NODE_NAMESPACE};
-use super::steering::SteeringCounters;
+use super::account;
 use super::{install, separation};
 use crate::handle::Cluster;
+use crate::kubectl::{NAMESPACE, NODE_NAMESPACE};
 use crate::metrics::Page;
-use crate::network::{LINK, NODE};
+use crate::network::{GATEWAYS_V4, GATEWAYS_V6, LINK, NODE};
 use crate::proc;
 use crate::process::{Process, until};
+use crate::steering::SteeringCounters;
 use crate::{BPFFS, enter};
 
-/// Addresses that Gateways get; nothing else of the cluster has any of them.
-const POOL_V4: &str = "10.20.0.0/24";
-const POOL_V6: &str = "fd00:10:20::/64";
 /// An address of the pool for a Gateway that asks for it, and one that no node could have (RFC 5737).
 pub(super) const USABLE: &str = "10.20.0.200";
 pub(super) const UNUSABLE: &str = "192.0.2.1";
@@ -169,7 +167,7 @@ impl<'a> Gateway<'a> {
             kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).context("ending the controller")?;
             controller.wait_for_success()?;
         }
-        let left = addresses(self.cluster)?;
+        let left = addresses(|| enter::network(self.cluster, "ip"), LINK)?;
         ensure!(left.is_empty(), "sluice has ended and left addresses on {LINK}: {}", left.join(", "));
         Ok(())
     }
@@ -188,7 +186,7 @@ fn network_source(cluster: &Cluster) -> Result<Vec<String>> {
 /// Those of a controller, which serves on no node; `number` tells several apart.
 fn controller_flags(account: String, number: u16) -> Vec<String> {
     let mut flags = vec![account, format!("--namespace={NAMESPACE}")];
-    flags.push(format!("--address-pool={POOL_V4},{POOL_V6}"));
+    flags.push(format!("--address-pool={GATEWAYS_V4},{GATEWAYS_V6}"));
     flags.push(format!("--state-dir={CONTROLLER_STATE}-{number}"));
     flags.push("--address-mode=pool".to_owned());
     flags.push(format!("--health-address=127.0.0.1:{}", 15_022 + number));
@@ -200,7 +198,7 @@ fn flags(mut flags: Vec<String>) -> Vec<String> {
     flags.extend([
         format!("--namespace={NAMESPACE}"),
         format!("--node-name={NODE}"),
-        format!("--address-pool={POOL_V4},{POOL_V6}"),
+        format!("--address-pool={GATEWAYS_V4},{GATEWAYS_V6}"),
         format!("--address-interface={LINK}"),
         format!("--state-dir={STATE}"),
         format!("--bpffs={BPFFS}"),
@@ -231,13 +229,12 @@ fn get(cluster: &Cluster, url: &str) -> Result<String> {
     }
 }
 
-/// Addresses of the pools that the node's link has.
-fn addresses(cluster: &Cluster) -> Result<Vec<String>> {
+/// Addresses of the pools that a link has, where `ip` is run.
+pub(super) fn addresses(mut ip: impl FnMut() -> Result<Command>, link: &str) -> Result<Vec<String>> {
     let mut all = Vec::new();
-    for pool in [POOL_V4, POOL_V6] {
-        let mut ip: Command = enter::network(cluster, "ip")?;
+    for pool in [GATEWAYS_V4, GATEWAYS_V6] {
         let output =
-            ip.args(["-o", "address", "show", "dev", LINK, "to", pool]).output().context("starting ip")?;
+            ip()?.args(["-o", "address", "show", "dev", link, "to", pool]).output().context("starting ip")?;
         ensure!(output.status.success(), "ip: {}", String::from_utf8_lossy(&output.stderr).trim());
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         all.extend(text.lines().filter_map(|line| line.split_whitespace().nth(3).map(str::to_owned)));

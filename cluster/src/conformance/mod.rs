@@ -6,13 +6,14 @@ mod account;
 mod apart;
 pub mod gateway;
 pub mod install;
-mod logs;
+mod installed;
+mod observed;
 mod outcome;
 mod passing;
 mod pod;
+mod processes;
 mod report;
 mod separation;
-mod steering;
 mod suite;
 mod verdict;
 
@@ -20,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 use serde_json::Value;
 
@@ -28,16 +29,16 @@ use crate::cargo::{QUICK, build_sluice};
 use crate::condition;
 use crate::handle::Cluster;
 use crate::launch::Lifetime;
+use crate::logs::Logs;
+use crate::machines::{MOST, Nodes};
 use crate::process::{self, until};
 use crate::version::Suite;
-use account::ApiAccess;
-use gateway::{Cost, Gateway, Roles};
+use gateway::Roles;
 use install::GATEWAY_CLASS;
-use logs::Logs;
+use observed::Observed;
 use outcome::Verdict;
 use passing::Passing;
 use report::Report;
-use steering::SteeringCounters;
 use suite::{REPORT, Run};
 use verdict::Requirements;
 
@@ -65,6 +66,12 @@ pub struct Args {
     /// The processes that the gateway is made of.
     #[arg(long, value_enum, default_value_t)]
     roles: Roles,
+    /// Installs the gateway on nodes of their own as `cluster deploy` does, in place of processes on one node.
+    #[arg(long, conflicts_with = "roles")]
+    installed: bool,
+    /// Nodes of the cluster with --installed.
+    #[arg(long, default_value_t = 3, requires = "installed", value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST)))]
+    nodes: u8,
     /// Shortens the suite's time limits, so that a run with many failures ends soon.
     #[arg(long)]
     hurry: bool,
@@ -94,13 +101,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         None => build_sluice(if args.debug { QUICK } else { "release" })?,
     };
     let program = args.suite.tests()?;
-    let logs = Logs::make()?;
+    let logs = Logs::make("conformance")?;
     let dir = logs.dir();
     process::stop_on_ctrl_c()?;
     let cluster = Cluster::of(&format!("conformance-{}", std::process::id()))?;
+    let nodes = if args.installed { Nodes::Apart(args.nodes) } else { Nodes::Shared };
     let lifetime = if args.keep { Lifetime::Detached } else { Lifetime::Bound };
     let judged = cluster
-        .start(args.suite, true, lifetime)
+        .start(args.suite, nodes, lifetime)
         .and_then(|()| judge(args, &sluice, &program, &cluster, dir, &mut passing));
     if args.keep && cluster.alive()? {
         println!("kept: cargo xtask cluster --name {} kubectl …, and down", cluster.name());
@@ -125,36 +133,17 @@ fn judge(
     dir: &Path,
     passing: &mut Passing,
 ) -> Result<(Run, Vec<String>)> {
-    install::install(cluster)?;
-    let mut gateway = Gateway::start(sluice, cluster, dir, args.roles)?;
-    println!("sluice is ready; waiting until it accepts the GatewayClass");
-    wait_until_accepted(cluster, &mut gateway)?;
-    println!("running suite {} with {}", args.suite, args.profiles.join(", "));
-    let run = suite::run(args, program, cluster, dir, &mut gateway)?;
-    let (counters, cost) = (gateway.counters()?, gateway.cost()?);
-    let stopped = gateway.stop();
+    let run = if args.installed { installed::run } else { processes::run };
+    let mut observed = run(args, sluice, program, cluster, dir)?;
     let report = Report::read(&dir.join(REPORT))?;
     if let Some(to) = &args.report {
         report::write_with_disclosure(args.suite, &dir.join(REPORT), to)?;
     }
-    print_summary(args, &run, &report, counters, &cost);
+    print_summary(args, &observed, &report);
+    let invalid = observed.invalid(args.run_test.is_empty());
+    let run = observed.run;
     let requirements = Requirements { chosen: &args.run_test, passing, regressions: args.regressions };
     let mut failures = requirements.failures(&run.tests, run.succeeded);
-    let steered = counters.judge(args.run_test.is_empty());
-    let whole = if run.whole { Ok(()) } else { Err(anyhow!("the suite was cut short")) };
-    // On the ports that the process has given back.
-    let in_pod = match args.run_test.is_empty() && stopped.is_ok() {
-        true => in_pods(sluice, cluster, dir),
-        false => Ok(()),
-    };
-    let access = ApiAccess::read(cluster)?;
-    println!(
-        "sluice: {} requests to the API server, {} kinds of them refused",
-        access.allowed,
-        access.refused.len()
-    );
-    let invalid: Vec<_> =
-        [whole, steered, stopped, in_pod, access.judge()].into_iter().filter_map(Result::err).collect();
     if args.update {
         update(passing, &run, invalid.is_empty())?;
     }
@@ -162,18 +151,9 @@ fn judge(
     Ok((run, failures))
 }
 
-/// Runs the manifests of `deploy/`, one shape after the other.
-fn in_pods(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
-    let judged = pod::judge(sluice, cluster, dir).and_then(|()| apart::judge(cluster, dir));
-    if judged.is_err() {
-        pod::keep_logs(cluster, dir)?;
-    }
-    judged
-}
-
-fn wait_until_accepted(cluster: &Cluster, gateway: &mut Gateway<'_>) -> Result<()> {
+fn wait_until_accepted(cluster: &Cluster, mut gateway_runs: impl FnMut() -> Result<()>) -> Result<()> {
     until("sluice accepts the GatewayClass", || {
-        gateway.ensure_running()?;
+        gateway_runs()?;
         let output =
             cluster.kubectl()?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
         let class: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -192,7 +172,8 @@ fn update(passing: &mut Passing, run: &Run, valid: bool) -> Result<()> {
     Ok(())
 }
 
-fn print_summary(args: &Args, run: &Run, report: &Report, counters: SteeringCounters, cost: &Cost) {
+fn print_summary(args: &Args, observed: &Observed, report: &Report) {
+    let Observed { run, counters, cost, .. } = observed;
     let count = |verdict| run.tests.iter().filter(|test| test.verdict == verdict).count();
     println!("\nsuite {}, {}:", args.suite, args.profiles.join(", "));
     if let Some(said) = args.suite.disclosure() {
@@ -207,6 +188,7 @@ fn print_summary(args: &Args, run: &Run, report: &Report, counters: SteeringCoun
     );
     print!("{}", report.table());
     println!("connections: {} accepted, {} steered by the kernel", counters.accepted, counters.steered);
+    let Some(cost) = cost else { return };
     println!(
         "sluice: {:.1} MiB resident, {:.1} MiB at most, {:.2} s of CPU",
         cost.rss_kib as f64 / 1024.0,

@@ -6,25 +6,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use sluice_image::gateway;
+use anyhow::{Context, Result, ensure};
 
-use super::account::{NAMESPACE, NODE_NAMESPACE, USER};
+use super::account::USER;
 use super::install::TOGETHER;
 use crate::cargo::workspace;
+use crate::deploy::give_image;
+use crate::deploy::install::POD_TIMEOUT;
 use crate::documents;
 use crate::handle::Cluster;
+use crate::kubectl::NAMESPACE;
 
-/// The manifest's `image:` as containerd names it.
-const IMAGE: &str = "docker.io/library/sluice:0.1.0";
 /// The manifest's directory on the node.
 const STATE: &str = "hostPath: {path: /var/lib/sluice,";
 /// The one capability of a process that is not helped (capabilities(7)).
 const NET_BIND_SERVICE: u64 = 1 << 10;
 /// CAP_CHOWN, DAC_OVERRIDE, FOWNER, NET_BIND_SERVICE, NET_ADMIN, PERFMON and BPF (capabilities(7)).
 const OF_HELPER: u64 = 1 | 1 << 1 | 1 << 3 | NET_BIND_SERVICE | 1 << 12 | 1 << 38 | 1 << 39;
-/// For a pod to be ready, and for one to drain.
-pub(super) const POD_TIMEOUT: &str = "--timeout=150s";
 
 /// Runs it and asks it. The logs of a pod that does not come up are in `dir`.
 ///
@@ -32,56 +30,43 @@ pub(super) const POD_TIMEOUT: &str = "--timeout=150s";
 /// The pod does not become ready, has more rights than it should, does not respond, or its successor does
 /// not take over.
 pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
-    let archive = dir.join("sluice.tar");
-    fs::write(&archive, gateway::for_this_machine(sluice, &[IMAGE], dir)?)
-        .with_context(|| format!("writing {}", archive.display()))?;
-    cluster.import(&archive)?;
-    fs::remove_file(&archive)?;
+    give_image(sluice, cluster, dir)?;
     let manifest = daemon_set(TOGETHER, &cluster.join("pod-state"))?;
     let file = dir.join("daemonset.yaml");
     fs::write(&file, manifest)?;
     cluster.apply(&[file])?;
     let judged = ready_and_asked(cluster).and_then(|first| {
-        kubectl(cluster, &["rollout", "restart", "daemonset/sluice"])?;
+        cluster.sluice(&["rollout", "restart", "daemonset/sluice"])?;
         let second = ready_and_asked(cluster)?;
         ensure!(first != second, "the pod {first} was to be replaced and is still there");
-        kubectl(cluster, &["delete", "daemonset/sluice", "--cascade=foreground", POD_TIMEOUT]).map(drop)
+        cluster.sluice(&["delete", "daemonset/sluice", "--cascade=foreground", POD_TIMEOUT]).map(drop)
     });
     judged.context(TOGETHER)
 }
 
-/// Keeps the logs of all pods in `dir`.
-pub(super) fn keep_logs(cluster: &Cluster, dir: &Path) -> Result<()> {
-    let names = [(NAMESPACE, "sluice"), (NODE_NAMESPACE, "sluice-node"), (NAMESPACE, "sluice-controller")];
-    let logs = names.map(|(namespace, name)| {
-        let selector = format!("--selector=app.kubernetes.io/name={name}");
-        let words = ["logs", "--all-containers", "--prefix", "--tail=500", &selector];
-        kubectl_in(cluster, namespace, &words).unwrap_or_default()
-    });
-    let events = [NAMESPACE, NODE_NAMESPACE]
-        .map(|namespace| kubectl_in(cluster, namespace, &["describe", "pods"]).unwrap_or_default());
-    fs::write(dir.join("pod.log"), logs.concat() + &events.concat()).context("pod.log")
-}
-
 /// Waits for the one pod that should be there; gives its name.
 fn ready_and_asked(cluster: &Cluster) -> Result<String> {
-    kubectl(cluster, &["rollout", "status", "daemonset/sluice", POD_TIMEOUT])?;
-    let names = kubectl(cluster, &["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
+    cluster.sluice(&["rollout", "status", "daemonset/sluice", POD_TIMEOUT])?;
+    let names = cluster.sluice(&["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
     // The one before it still drains.
     let name = newest(cluster, NAMESPACE, &names)?;
-    let status = kubectl(cluster, &["exec", &name, "--container=node", "--", "sluice", "status"])?;
+    let status = cluster.sluice(&["exec", &name, "--container=node", "--", "sluice", "status"])?;
     ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
-    let count = judge_threads()?;
+    let count = judge_threads(0)?;
     println!(
         "{name}: ready, asked through kubectl exec, {count} threads without rights, no token but the controller's"
     );
     Ok(name)
 }
 
-/// Judges every thread of all three roles; gives their number.
-pub(super) fn judge_threads() -> Result<usize> {
+/// For looking whether another host has an address of a pool.
+pub(super) const NET_RAW: u64 = 1 << 13;
+
+/// Judges every thread of all three roles, where the helper may hold `more` capabilities; gives their number.
+pub(super) fn judge_threads(more: u64) -> Result<usize> {
     let mut count = 0;
-    for (role, user, allowed) in [("node", USER, 0), ("controller", USER, 0), ("helper", 0, OF_HELPER)] {
+    for (role, user, allowed) in [("node", USER, 0), ("controller", USER, 0), ("helper", 0, OF_HELPER | more)]
+    {
         let threads = threads(role)?;
         ensure!(!threads.is_empty(), "no thread of the {role} is to be seen");
         for (thread, rights) in &threads {
@@ -97,24 +82,10 @@ pub(super) fn newest(cluster: &Cluster, namespace: &str, names: &str) -> Result<
     let mut pods = Vec::new();
     for name in names.lines() {
         let words = ["get", name, "--output=jsonpath={.metadata.creationTimestamp}"];
-        let begun = kubectl_in(cluster, namespace, &words)?;
+        let begun = cluster.say_in(namespace, &words)?;
         pods.push((begun, name.to_owned()));
     }
     pods.into_iter().max().map(|(_, name)| name).context("no pod runs")
-}
-
-/// kubectl in the controllers' namespace; gives what it says.
-pub(super) fn kubectl(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    kubectl_in(cluster, NAMESPACE, words)
-}
-
-/// As [`kubectl`] in this namespace.
-pub(super) fn kubectl_in(cluster: &Cluster, namespace: &str, words: &[&str]) -> Result<String> {
-    let output = cluster.kubectl()?.args(["--namespace", namespace]).args(words).output()?;
-    if !output.status.success() {
-        bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// The DaemonSet of a manifest, with its state in `state` on this machine.
@@ -186,6 +157,7 @@ fn threads(role: &str) -> Result<BTreeMap<String, Rights>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::image;
 
     const STATUS: &str = "Name:\tworker-0\nUid:\t65532\t65532\t65532\t65532\nCapInh:\t0000000000000000\n\
          CapPrm:\t0000000000000400\nCapEff:\t0000000000000400\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
@@ -210,6 +182,7 @@ mod tests {
     fn the_manifests_state_lies_elsewhere() {
         let text = daemon_set(TOGETHER, Path::new("/elsewhere")).unwrap();
         assert!(text.contains("hostPath: {path: /elsewhere,"), "{text}");
-        assert!(text.contains(&format!("image: {}", IMAGE.strip_prefix("docker.io/library/").unwrap())));
+        let (_, name) = image::NAME.rsplit_once('/').unwrap();
+        assert!(text.contains(&format!("image: {name}\n")), "{text}");
     }
 }

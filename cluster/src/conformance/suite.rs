@@ -3,16 +3,16 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use super::Args;
-use super::gateway::{Gateway, UNUSABLE, USABLE};
+use super::gateway::{UNUSABLE, USABLE};
 use super::install::GATEWAY_CLASS;
 use super::outcome::{EndedTest, FailureMessages, Verdict, ended_test, is_last};
-use crate::enter;
 use crate::handle::Cluster;
 use crate::process::{self, Process};
 
@@ -61,15 +61,14 @@ const SHORT_TIMEOUTS: [(&str, u32); 18] = [
 const IMPLEMENTATION: [&str; 4] =
     ["-organization=Sluice", "-project=Sluice", "-url=README.md", "-contact=CONTRIBUTING.md"];
 
-/// Runs the suite to its end; prints each test as it ends.
+/// Runs the suite, which is started by `command`, to its end; prints each test as it ends.
 pub(super) fn run(
     args: &Args,
-    program: &Path,
+    mut command: Command,
     cluster: &Cluster,
     dir: &Path,
-    gateway: &mut Gateway<'_>,
+    mut gateway_runs: impl FnMut() -> Result<()>,
 ) -> Result<Run> {
-    let mut command = enter::whole(cluster, &program.display().to_string())?;
     command.env("KUBECONFIG", cluster.kubeconfig()).args(flags(args, dir));
     let began = Instant::now();
     let mut process = Process::spawn("suite", dir, &mut command)?;
@@ -77,7 +76,7 @@ pub(super) fn run(
     let mut run = Run::default();
     loop {
         process::check_interrupt()?;
-        gateway.ensure_running().context("while the suite ran")?;
+        gateway_runs().context("while the suite ran")?;
         let status = process.exit_status()?;
         for line in output.lines()? {
             run.failures.line(&line);

@@ -18,6 +18,7 @@ use nix::unistd::geteuid;
 use crate::cargo::{QUICK, build_sluice};
 use crate::handle::Cluster;
 use crate::launch::Lifetime;
+use crate::machines::Nodes;
 use crate::process;
 use crate::version::Suite;
 use sample::Sample;
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     process::stop_on_ctrl_c()?;
     let cluster = Cluster::of(&format!("files-{}", std::process::id()))?;
     let judged = cluster
-        .start(args.suite, false, Lifetime::Bound)
+        .start(args.suite, Nodes::None, Lifetime::Bound)
         .and_then(|()| check(&Server::ready(&cluster)?, &sluice, sample.as_ref()));
     cluster.end()?;
     Ok(if judged? { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -4,25 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use gateway_testkit::{http, scratch::Scratch};
-use serde_json::Value;
+use sluice_tooling::scenario;
 
 use super::stack::{Output, Stack};
 use super::{example, rights};
-
-/// A request path and what must come of it: a status, and the URL path that the backend saw.
-const CASES: &[(&str, u16, Option<&str>)] = &[
-    ("/httpbin/get", 200, Some("/get")),
-    ("/httpbin/get?a=1&b=%20x", 200, Some("/get?a=1&b=%20x")),
-    ("/httpbin", 200, Some("/")),
-    ("/httpbin/", 200, Some("/")),
-    ("/httpbin?q=1", 200, Some("/?q=1")),
-    ("/httpbin//get", 200, Some("/get")),
-    ("/httpbinx", 404, None),
-    ("/", 404, None),
-    ("/httpbin/status/418", 418, None),
-];
 
 pub(crate) fn run(sluice: &Path, bpffs: Option<&Path>) -> Result<ExitCode> {
     let state = Scratch::new("check")?;
@@ -43,10 +30,7 @@ fn checked(sluice: &Path, state: &Scratch, bpffs: Option<&Path>) -> Result<()> {
     let bases = [base.clone(), base.replace("127.0.0.1", "[::1]")];
     let mut asked = 0;
     for base in &bases {
-        for (target, status, seen) in CASES {
-            check_one(&format!("{base}{target}"), *status, *seen)?;
-            asked += 1;
-        }
+        asked += scenario::check(base, || Ok(Command::new("curl")))?;
     }
     let steered = steered_connections()?;
     match rights::may_load_programs()? {
@@ -61,29 +45,6 @@ fn checked(sluice: &Path, state: &Scratch, bpffs: Option<&Path>) -> Result<()> {
     println!(
         "check: {asked} requests served as they should be, {steered} connections steered, nothing left behind"
     );
-    Ok(())
-}
-
-fn check_one(url: &str, status: u16, seen: Option<&str>) -> Result<()> {
-    let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--globoff", "--path-as-is", "--max-time", "30"])
-        .args(["--write-out", "\n%{http_code}", url])
-        .output()
-        .context("starting curl")?;
-    ensure!(output.status.success(), "curl {url}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    let text = String::from_utf8_lossy(&output.stdout);
-    let (body, code) = text.rsplit_once('\n').context("curl printed no status")?;
-    println!("curl {url} → {code}");
-    ensure!(code == status.to_string(), "curl {url}: expected {status}, got {code}: {body}");
-    if let Some(path) = seen {
-        let document: Value = serde_json::from_str(body).with_context(|| format!("curl {url}: {body}"))?;
-        let url_seen = document["url"].as_str().unwrap_or_default();
-        ensure!(
-            url_seen.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| &rest[at..]))
-                == Some(path),
-            "curl {url}: the backend should have seen {path}, it saw {url_seen}"
-        );
-    }
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use run::Figures;
 use sluice_cluster::conformance::gateway::Roles;
 use sluice_cluster::handle::Cluster;
 use sluice_cluster::launch::Lifetime;
+use sluice_cluster::machines::Nodes;
 use sluice_cluster::version::Suite;
 
 /// Flags of `bench scale`.
@@ -84,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn measure(args: &Args, programs: &Programs, dir: &Path, routes: usize) -> Result<Figures> {
     let cluster = Cluster::of(&format!("scale-{}", std::process::id()))?;
     let found = cluster
-        .start(Suite::REFERENCE, false, Lifetime::Bound)
+        .start(Suite::REFERENCE, Nodes::None, Lifetime::Bound)
         .and_then(|()| run::run(args, programs, &cluster, dir, routes));
     cluster.end()?;
     found

@@ -1,4 +1,4 @@
-//! Proof that the kernel programs steered the suite's connections.
+//! Proof that the kernel programs steered connections.
 
 use anyhow::{Result, ensure};
 
@@ -6,16 +6,16 @@ use crate::metrics::Page;
 
 /// Counters of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SteeringCounters {
+pub(crate) struct SteeringCounters {
     /// Connections that workers accepted.
-    pub(super) accepted: u64,
+    pub(crate) accepted: u64,
     /// Connections that `sk_lookup` handed to the workers.
-    pub(super) steered: u64,
+    pub(crate) steered: u64,
 }
 
 impl SteeringCounters {
     /// Reads them from what `/metrics` says; a counter that is not there has counted nothing.
-    pub(super) fn read(page: &Page) -> Self {
+    pub(crate) fn read(page: &Page) -> Self {
         let steered = ["program=\"sk_lookup\"", "verdict=\"steered\""];
         Self {
             accepted: page.series("sluice_accepted_total", &[]) as u64,
@@ -25,7 +25,7 @@ impl SteeringCounters {
 
     /// An error if a connection was accepted that no program steered, or, where traffic was tested, if
     /// there was none.
-    pub(super) fn judge(self, traffic: bool) -> Result<()> {
+    pub(crate) fn judge(self, traffic: bool) -> Result<()> {
         let Self { accepted, steered } = self;
         ensure!(
             steered >= accepted,

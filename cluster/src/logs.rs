@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::cache;
 
 /// The directory of a run that is alive: it holds the lock there until this is dropped or its process ends.
-pub(super) struct Logs {
+pub(crate) struct Logs {
     dir: PathBuf,
     _alive: File,
 }
@@ -20,10 +20,10 @@ const KEPT: usize = 10;
 const LOCK: &str = "lock";
 
 impl Logs {
-    /// A directory for this run; the oldest of those that are over go.
-    pub(super) fn make() -> Result<Self> {
+    /// A directory for this run of a command; the oldest of those that are over go.
+    pub(crate) fn make(command: &str) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        Self::make_in(&cache::dir()?.join("conformance"), &format!("{now}-{}", std::process::id()))
+        Self::make_in(&cache::dir()?.join(command), &format!("{now}-{}", std::process::id()))
     }
 
     fn make_in(all: &Path, name: &str) -> Result<Self> {
@@ -44,7 +44,7 @@ impl Logs {
         Ok(Self { dir, _alive: alive })
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 }

@@ -1,0 +1,102 @@
+//! Installing Sluice by its charts, with the roles apart, as operators do.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::image;
+use crate::chart::CHART;
+use crate::chart::helm::{DEFINITIONS, Helm, RELEASE, must_succeed};
+use crate::handle::Cluster;
+use crate::kubectl::{NAMESPACE, NODE_NAMESPACE};
+use crate::network::{CARD, GATEWAYS_V4, GATEWAYS_V6};
+
+/// For a pod to be ready, and for one to drain.
+pub(crate) const POD_TIMEOUT: &str = "--timeout=150s";
+/// Controllers' port for nodes, by the chart.
+const STREAM_PORT: u16 = 15_010;
+
+/// Addresses of Gateways that name none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// Those of every node.
+    Nodes,
+    /// Each Gateway's own, on the card of some node.
+    Pool,
+}
+
+/// Installs all of it and waits until every pod is ready; `dir` gets the values of the release.
+///
+/// # Errors
+/// Helm or the API server refuses a chart, or a pod does not become ready in time.
+pub(crate) fn install(helm: &Helm, cluster: &Cluster, dir: &Path, addresses: Addresses) -> Result<()> {
+    must_succeed(helm.command_in(cluster)?.arg("install").args(DEFINITIONS))?;
+    cluster.wait(&["wait", "crd", "--all", "--for=condition=Established"])?;
+    let release = |verb: &str, controller: Option<&str>| {
+        let file = dir.join("values.json");
+        fs::write(&file, values(addresses, controller).to_string()).context("values.json")?;
+        let mut command = helm.command_in(cluster)?;
+        must_succeed(command.arg(verb).args(RELEASE).arg(CHART).arg("--values").arg(file))
+    };
+    release("install", None)?;
+    rolled_out(cluster, NAMESPACE, "deployment/sluice-controller")?;
+    let service = ["get", "service/sluice-controller", "--output=jsonpath={.spec.clusterIP}"];
+    release("upgrade", Some(cluster.sluice(&service)?.trim()))?;
+    rolled_out(cluster, NODE_NAMESPACE, "daemonset/sluice-node")
+}
+
+fn rolled_out(cluster: &Cluster, namespace: &str, object: &str) -> Result<()> {
+    cluster.wait(&["--namespace", namespace, "rollout", "status", object]).with_context(|| object.to_owned())
+}
+
+/// The release's values. These clusters have no DNS, so that nodes get the IPv4 address of the controllers' Service; no node starts
+/// before that is known.
+fn values(addresses: Addresses, controller: Option<&str>) -> Value {
+    let (repository, tag) = image::NAME.rsplit_once(':').unwrap_or((image::NAME, ""));
+    let mut values = json!({
+        "image": { "repository": repository, "tag": tag },
+        // A node whose programs cannot be loaded is to be noticed: its pod does not become ready.
+        "node": { "config": { "steering": "ebpf" } },
+    });
+    if addresses == Addresses::Pool {
+        let pool = format!("{GATEWAYS_V4},{GATEWAYS_V6}");
+        values["config"] = json!({ "address-mode": "pool", "address-pool": pool });
+        values["node"]["config"]["address-interface"] = json!(CARD);
+    }
+    match controller {
+        Some(address) => {
+            values["node"]["config"]["controller"] = json!(format!("{address}:{STREAM_PORT}"));
+        }
+        // A label that no machine has.
+        None => values["node"]["nodeSelector"] = json!({ "sluice.dev/controller": "known" }),
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_node_starts_before_the_controllers_address_is_known() {
+        let before = values(Addresses::Nodes, None);
+        assert!(
+            before["node"]["nodeSelector"].is_object() && before["node"]["config"]["controller"].is_null()
+        );
+        let after = values(Addresses::Nodes, Some("10.96.7.7"));
+        assert_eq!(after["node"]["config"], json!({ "steering": "ebpf", "controller": "10.96.7.7:15010" }));
+        assert!(after["node"]["nodeSelector"].is_null(), "{after}");
+    }
+
+    #[test]
+    fn controllers_and_nodes_have_the_pool_and_nodes_the_card() {
+        let values = values(Addresses::Pool, Some("10.96.7.7"));
+        let of_all =
+            json!({ "address-mode": "pool", "address-pool": format!("{GATEWAYS_V4},{GATEWAYS_V6}") });
+        assert_eq!(values["config"], of_all);
+        assert_eq!(values["node"]["config"]["address-interface"], CARD);
+        assert_eq!(values["image"], json!({ "repository": "docker.io/library/sluice", "tag": "0.1.0" }));
+    }
+}
