@@ -104,24 +104,33 @@ pub struct Candidate {
     herald: Option<Herald>,
 }
 
-/// The record as it was seen last, and since when it is like that by our clock.
+/// The record as it was seen last.
 #[derive(Debug, Default)]
-struct ObservedLease(Option<(Lease, Instant)>);
+struct ObservedLease(Option<Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    lease: Lease,
+    /// Since when it is like that, by our clock.
+    since: Instant,
+    /// When it was looked at last.
+    at: Instant,
+}
 
 impl ObservedLease {
+    /// Takes note of the record. Who saw nothing of it for its whole time begins to wait anew: the server was away for the
+    /// holder as well, whom nodes follow and who is to renew it first.
     fn see(&mut self, lease: Lease, now: Instant) {
-        let same = self.0.as_ref().is_some_and(|(known, _)| known.spec == lease.spec);
-        let since = self.0.take().filter(|_| same).map_or(now, |(_, since)| since);
-        self.0 = Some((lease, since));
+        let waits_on = |seen: &Seen| seen.lease.spec == lease.spec && now < seen.at + duration(&lease);
+        let since = self.0.as_ref().filter(|seen| waits_on(seen)).map_or(now, |seen| seen.since);
+        self.0 = Some(Seen { lease, since, at: now });
     }
 
     /// True if `me` may write itself into the record.
     fn is_free_for(&self, me: &str, now: Instant) -> bool {
-        let Some((lease, since)) = &self.0 else { return true };
-        let spec = lease.spec.clone().unwrap_or_default();
-        let holder = spec.holder_identity.unwrap_or_default();
-        let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0));
-        holder.is_empty() || holder == me || now >= *since + lasts
+        let Some(Seen { lease, since, .. }) = &self.0 else { return true };
+        let holder = self.holder();
+        holder.is_empty() || holder == me || now >= *since + duration(lease)
     }
 
     /// The address of the holder for nodes; empty if nobody holds it, or it does not say.
@@ -129,18 +138,18 @@ impl ObservedLease {
         if self.is_free_for("", now) {
             return String::new();
         }
-        let annotations = self.0.as_ref().and_then(|(lease, _)| lease.metadata.annotations.as_ref());
+        let annotations = self.0.as_ref().and_then(|seen| seen.lease.metadata.annotations.as_ref());
         annotations.and_then(|all| all.get(STREAM_ADDRESS)).cloned().unwrap_or_default()
     }
 
     /// Changes of the holder so far, as the record has them.
     fn transitions(&self) -> i32 {
-        let spec = self.0.as_ref().and_then(|(lease, _)| lease.spec.as_ref());
+        let spec = self.0.as_ref().and_then(|seen| seen.lease.spec.as_ref());
         spec.and_then(|spec| spec.lease_transitions).unwrap_or(0)
     }
 
     fn holder(&self) -> &str {
-        let spec = self.0.as_ref().and_then(|(lease, _)| lease.spec.as_ref());
+        let spec = self.0.as_ref().and_then(|seen| seen.lease.spec.as_ref());
         spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
     }
 }
@@ -245,7 +254,7 @@ impl Candidate {
     /// The record with us as its holder.
     fn record(&self) -> Lease {
         let now = MicroTime(Timestamp::now());
-        let known = self.observed.0.as_ref().map(|(lease, _)| lease.clone()).unwrap_or_default();
+        let known = self.observed.0.as_ref().map(|seen| seen.lease.clone()).unwrap_or_default();
         let before = known.spec.unwrap_or_default();
         let ours = before.holder_identity.as_deref() == Some(&*self.identity);
         let acquired = before.acquire_time.filter(|_| ours);
@@ -342,6 +351,12 @@ impl Candidate {
     }
 }
 
+/// Time for which a record is its holder's from when it was written.
+fn duration(lease: &Lease) -> Duration {
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds).unwrap_or(0);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
 fn is_conflict(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 409)
 }
@@ -379,5 +394,20 @@ mod tests {
         assert!(observed.is_free_for("me", at(30)));
         observed.see(lease("", 0), at(30));
         assert!(observed.is_free_for("me", at(30)), "given back");
+    }
+
+    #[test]
+    fn after_a_time_without_the_server_the_holder_comes_first() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut observed = ObservedLease::default();
+        observed.see(lease("other", 1), at(0));
+        // Single requests that fail prolong nothing.
+        observed.see(lease("other", 1), at(14));
+        assert!(observed.is_free_for("me", at(15)));
+        observed.see(lease("other", 1), at(29));
+        assert!(!observed.is_free_for("me", at(43)), "nothing was seen of it for 15 seconds");
+        observed.see(lease("other", 1), at(43));
+        assert!(observed.is_free_for("me", at(44)), "the holder is gone");
     }
 }
