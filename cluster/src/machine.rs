@@ -1,4 +1,4 @@
-//! What runs on a node, and the first process of a node that is a machine of its own.
+//! Programs of a node, and the first process of a node that is a machine of its own.
 //!
 //! That process is number 1 of a PID namespace within the cluster's, with mounts and a network that no other node sees: its
 //! end is the end of all that runs on the node, as a loss of power is.

@@ -59,7 +59,7 @@ impl Helm {
         must_succeed(self.command().arg("template").args(RELEASE).arg(chart).args(flags))
     }
 
-    /// What it says against values of the gateway's chart.
+    /// Its error for values of the gateway's chart.
     pub(super) fn refusal(&self, values: &Path) -> Result<String> {
         let mut command = self.command();
         command.arg("template").args(RELEASE).arg(super::CHART).arg("--values").arg(values);

@@ -10,7 +10,7 @@ use super::helm::Helm;
 use crate::cargo::workspace;
 use crate::documents::{self, Document};
 
-/// What the chart makes of one file of values.
+/// The objects that the chart makes of one file of values.
 pub(super) struct Rendering {
     /// The file's name.
     pub(super) name: String,

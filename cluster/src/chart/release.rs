@@ -9,7 +9,7 @@ use super::made::MANIFESTS;
 use crate::cargo::workspace;
 use crate::handle::Cluster;
 
-/// What outlives both releases, since it holds or defines what operators and Gateways have.
+/// Objects that outlive both releases, since they hold or define what operators and Gateways have.
 const KEPT: [&str; 4] = [
     "namespace/sluice-system",
     "namespace/sluice-nodes",

@@ -1,4 +1,4 @@
-//! What a run showed, whatever the gateway was started as.
+//! Observations of a run, whatever the gateway was started as.
 
 use anyhow::{Error, anyhow};
 

@@ -38,7 +38,7 @@ impl UnixSocket {
     }
 
     /// Listens at `path` for root and this process's own user, with mode 0600, in place of a process that has died.
-    /// What is there is looked at first; a link is not followed.
+    /// A file that is there is looked at first; a link is not followed.
     ///
     /// # Errors
     /// `AddrInUse`: a process listens there. `AlreadyExists`: there is something that is no socket. Else as

@@ -1,5 +1,5 @@
-//! Certificates of controllers in a cluster: in one Secret, made and replaced by the leader, read by all controllers; and
-//! what nodes are to trust in one ConfigMap of the nodes' namespace, which their pods mount.
+//! Certificates of controllers in a cluster: in one Secret, made and replaced by the leader, read by all controllers. The
+//! authorities that nodes are to trust are in one ConfigMap of the nodes' namespace, which their pods mount.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub struct CertificateStore {
 }
 
 impl CertificateStore {
-    /// What controllers show goes to `showing`.
+    /// `showing` gets the certificates that controllers show.
     pub fn new(client: Client, namespaces: Namespaces<'_>, leadership: Leadership, showing: Showing) -> Self {
         Self {
             secrets: Api::namespaced(client.clone(), namespaces.controllers),

@@ -31,7 +31,7 @@ const START_LIMIT: Duration = Duration::from_secs(200);
 /// The state that the process has come to.
 #[derive(Debug)]
 enum Stage {
-    /// Nothing is read yet.
+    /// The configuration is not read yet.
     Starting,
     /// Another process serves until this one has its configuration.
     TakingOver(Name, Readiness),
