@@ -1,7 +1,10 @@
 //! Flags of the commands, and what is made of them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -10,6 +13,7 @@ use sluice_bench::echo::EchoSpec;
 use sluice_bench::handshakes::HandshakesSpec;
 use sluice_bench::id::Tag;
 use sluice_bench::load::{LoadSpec, Mode};
+use tokio::sync::Notify;
 
 #[derive(clap::Args)]
 pub(crate) struct LoadArgs {
@@ -49,6 +53,9 @@ pub(crate) struct LoadArgs {
     /// The backend's own address, to ask it at the end which requests arrived twice.
     #[arg(long)]
     backend: Option<SocketAddr>,
+    /// Send no more once the standard input ends; what is under way then comes to its end.
+    #[arg(long)]
+    until_input_ends: bool,
 }
 
 #[derive(clap::Args)]
@@ -194,6 +201,19 @@ impl AbusersArgs {
     }
 }
 
+/// Notified once the standard input has ended. A thread of its own waits for that: one of the runtime's would be waited for
+/// when the run is over.
+fn end_of_input() -> Arc<Notify> {
+    let ended = Arc::new(Notify::new());
+    let notified = Arc::clone(&ended);
+    thread::spawn(move || {
+        // An input that cannot be read has ended, too.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        notified.notify_one();
+    });
+    ended
+}
+
 impl LoadArgs {
     pub(crate) fn spec(self) -> Result<LoadSpec> {
         let over = Duration::from_millis(self.over_ms);
@@ -216,6 +236,7 @@ impl LoadArgs {
             time_limit,
             tag: self.tag.unwrap_or(Tag::new(std::process::id())),
             backend: self.backend,
+            stop: self.until_input_ends.then(end_of_input),
         })
     }
 }

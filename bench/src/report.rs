@@ -108,6 +108,9 @@ pub struct Report {
     pub connections: Connections,
     /// Latency.
     pub latency: Latency,
+    /// Longest time between two verified responses, in microseconds.
+    #[serde(default)]
+    pub longest_gap_us: u64,
     /// Length of the run in seconds.
     pub seconds: f64,
     /// The first failures, at most [`Report::SAMPLES`].

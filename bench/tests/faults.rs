@@ -13,7 +13,7 @@ use sluice_bench::load::{LoadSpec, Mode, load};
 use sluice_bench::report::{Failures, Report};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Notify};
 
 const N: u64 = 30;
 
@@ -42,6 +42,25 @@ async fn refused() {
     let report = run_load(spec(closed, Mode::KeepAlive)).await;
     only(&report, 0, Failures { refused: N, ..Failures::default() });
     assert_eq!(report.sent, N);
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_loses_nothing_and_knows_its_longest_gap() {
+    let stop = Arc::new(Notify::new());
+    let (seen, stopping) = (Arc::new(AtomicU64::new(0)), Arc::clone(&stop));
+    let to = faulty_server(move |id| {
+        if seen.fetch_add(1, Ordering::Relaxed) == 9 {
+            std::thread::sleep(Duration::from_millis(60));
+            stopping.notify_one();
+        }
+        Reaction::Send(correct_response(id, ""))
+    })
+    .await;
+    let endless = LoadSpec { requests: 1_000_000, stop: Some(stop), ..spec(to, Mode::KeepAlive) };
+    let report = run_load(endless).await;
+    assert!((10..1_000_000).contains(&report.planned), "{report:#?}");
+    only(&report, report.planned, Failures::default());
+    assert!(report.longest_gap_us >= 60_000, "{report:#?}");
 }
 
 #[tokio::test]

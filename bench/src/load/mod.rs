@@ -11,12 +11,15 @@ mod queue;
 mod response;
 mod stats;
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -66,6 +69,8 @@ pub struct LoadSpec {
     pub tag: Tag,
     /// The backend's own address, to ask it at the end what it has seen.
     pub backend: Option<SocketAddr>,
+    /// Ends the schedule early: what is under way then comes to its end.
+    pub stop: Option<Arc<Notify>>,
 }
 
 impl Mode {
@@ -118,8 +123,9 @@ async fn run(spec: Rc<LoadSpec>) -> io::Result<Report> {
         tasks.spawn_local(client_task.run());
     }
     let end = start + spec.time_limit;
+    let planned = Cell::new(spec.requests);
     let all = async {
-        schedule(&spec, &queue, start).await;
+        planned.set(put_all(&spec, &queue, start).await);
         while let Some(ended) = tasks.join_next().await {
             ended.map_err(io::Error::other)?;
         }
@@ -133,11 +139,28 @@ async fn run(spec: Rc<LoadSpec>) -> io::Result<Report> {
         Some(backend) => Some(arrivals::fetch(backend, spec.tag).await?),
         None => None,
     };
-    Ok(stats.report(&spec, witness))
+    Ok(stats.report(&spec, planned.get(), witness))
 }
 
-/// Puts every request into the queue when it is due.
-async fn schedule(spec: &LoadSpec, queue: &Queue, start: Instant) {
+/// Puts requests into the queue as they are due, until all are there or the run is stopped; gives their number.
+async fn put_all(spec: &LoadSpec, queue: &Queue, start: Instant) -> u64 {
+    let put = Cell::new(0);
+    let stopped = async {
+        match &spec.stop {
+            Some(stop) => stop.notified().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = schedule(spec, queue, start, &put) => {}
+        () = stopped => {}
+    }
+    queue.close();
+    put.get()
+}
+
+/// Puts every request into the queue when it is due, and counts it.
+async fn schedule(spec: &LoadSpec, queue: &Queue, start: Instant, put: &Cell<u64>) {
     for sequence in 0..spec.requests {
         let due = start + Duration::from_secs_f64(sequence as f64 / spec.rate);
         // The timer's grain is a millisecond; those due within it go together.
@@ -145,6 +168,6 @@ async fn schedule(spec: &LoadSpec, queue: &Queue, start: Instant) {
             sleep_until(due).await;
         }
         queue.put(Job { id: spec.tag.request(sequence), due });
+        put.set(sequence + 1);
     }
-    queue.close();
 }

@@ -1,6 +1,7 @@
 //! Counting what happens to requests.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
@@ -33,6 +34,8 @@ struct Counts {
     failed: Failures,
     connections: Connections,
     latency: Histogram<u64>,
+    last_ok: Option<Instant>,
+    longest_gap: Duration,
     samples: Vec<Sample>,
 }
 
@@ -46,6 +49,8 @@ impl RunStats {
             failed: Failures::default(),
             connections: Connections::default(),
             latency,
+            last_ok: None,
+            longest_gap: Duration::ZERO,
             samples: Vec::new(),
         };
         Self { start, counts: RefCell::new(counts) }
@@ -60,8 +65,11 @@ impl RunStats {
         match outcome {
             Ok(()) => {
                 counts.ok += 1;
-                let micros = u64::try_from(job.due.elapsed().as_micros()).unwrap_or(u64::MAX);
-                counts.latency.saturating_record(micros);
+                let now = Instant::now();
+                counts.latency.saturating_record(micros(now - job.due));
+                if let Some(last) = counts.last_ok.replace(now) {
+                    counts.longest_gap = counts.longest_gap.max(now - last);
+                }
             }
             Err(RequestError { kind, detail }) => {
                 counts.failed.add(kind);
@@ -77,15 +85,16 @@ impl RunStats {
         count(&mut self.counts.borrow_mut().connections);
     }
 
-    pub(super) fn report(&self, spec: &LoadSpec, witness: Option<Arrivals>) -> Report {
+    /// Of a run whose schedule had `planned` requests.
+    pub(super) fn report(&self, spec: &LoadSpec, planned: u64, witness: Option<Arrivals>) -> Report {
         let counts = self.counts.borrow();
         Report {
             mode: spec.mode.name().to_owned(),
-            planned: spec.requests,
+            planned,
             sent: counts.sent,
             ok: counts.ok,
             failed: counts.failed,
-            missing: spec.requests.saturating_sub(counts.ok + counts.failed.total()),
+            missing: planned.saturating_sub(counts.ok + counts.failed.total()),
             witness,
             connections: counts.connections,
             latency: Latency {
@@ -93,10 +102,15 @@ impl RunStats {
                 p99_us: counts.latency.value_at_quantile(0.99),
                 max_us: counts.latency.max(),
             },
+            longest_gap_us: micros(counts.longest_gap),
             seconds: self.start.elapsed().as_secs_f64(),
             samples: counts.samples.clone(),
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl RequestError {

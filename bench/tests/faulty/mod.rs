@@ -56,6 +56,7 @@ pub(crate) fn spec(to: SocketAddr, mode: Mode) -> LoadSpec {
         time_limit: Duration::from_secs(60),
         tag: Tag::new(7),
         backend: None,
+        stop: None,
     }
 }
 

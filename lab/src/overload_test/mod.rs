@@ -163,6 +163,7 @@ mod tests {
             witness: None,
             connections: Connections::default(),
             latency: Latency::default(),
+            longest_gap_us: 0,
             seconds: 1.0,
             samples: Vec::new(),
         }

@@ -152,6 +152,7 @@ mod tests {
             witness: None,
             connections: Connections::default(),
             latency: Latency { p99_us, ..Latency::default() },
+            longest_gap_us: 0,
             seconds: 1.0,
             samples: Vec::new(),
         }
