@@ -12,7 +12,7 @@ pub mod command;
 pub mod condition;
 pub mod conformance;
 pub(crate) mod control_plane;
-mod deploy;
+pub mod deploy;
 pub(crate) mod documents;
 pub mod enter;
 pub mod files;

@@ -18,6 +18,10 @@ pub(crate) const POD_TIMEOUT: &str = "--timeout=150s";
 /// Controllers' port for nodes, by the chart.
 const STREAM_PORT: u16 = 15_010;
 
+/// Controllers and nodes of the release: the namespace of each, and the object that makes their pods.
+pub(super) const CONTROLLERS: (&str, &str) = (NAMESPACE, "deployment/sluice-controller");
+pub(super) const NODES: (&str, &str) = (NODE_NAMESPACE, "daemonset/sluice-node");
+
 /// Addresses of Gateways that name none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Addresses {
@@ -27,27 +31,32 @@ pub(crate) enum Addresses {
     Pool,
 }
 
-/// Installs all of it and waits until every pod is ready; `dir` gets the values of the release.
+/// Installs all of it and waits until every pod is ready; gives the values of the release, which `dir` gets too.
 ///
 /// # Errors
 /// Helm or the API server refuses a chart, or a pod does not become ready in time.
-pub(crate) fn install(helm: &Helm, cluster: &Cluster, dir: &Path, addresses: Addresses) -> Result<()> {
+pub(crate) fn install(helm: &Helm, cluster: &Cluster, dir: &Path, addresses: Addresses) -> Result<Value> {
     must_succeed(helm.command_in(cluster)?.arg("install").args(DEFINITIONS))?;
     cluster.wait(&["wait", "crd", "--all", "--for=condition=Established"])?;
-    let release = |verb: &str, controller: Option<&str>| {
-        let file = dir.join("values.json");
-        fs::write(&file, values(addresses, controller).to_string()).context("values.json")?;
-        let mut command = helm.command_in(cluster)?;
-        must_succeed(command.arg(verb).args(RELEASE).arg(CHART).arg("--values").arg(file))
-    };
-    release("install", None)?;
-    rolled_out(cluster, NAMESPACE, "deployment/sluice-controller")?;
+    release(helm, cluster, dir, "install", &values(addresses, None))?;
+    rolled_out(cluster, CONTROLLERS)?;
     let service = ["get", "service/sluice-controller", "--output=jsonpath={.spec.clusterIP}"];
-    release("upgrade", Some(cluster.sluice(&service)?.trim()))?;
-    rolled_out(cluster, NODE_NAMESPACE, "daemonset/sluice-node")
+    let values = values(addresses, Some(cluster.sluice(&service)?.trim()));
+    release(helm, cluster, dir, "upgrade", &values)?;
+    rolled_out(cluster, NODES)?;
+    Ok(values)
 }
 
-fn rolled_out(cluster: &Cluster, namespace: &str, object: &str) -> Result<()> {
+/// Has helm `install` or `upgrade` the release to these values.
+pub(super) fn release(helm: &Helm, cluster: &Cluster, dir: &Path, verb: &str, values: &Value) -> Result<()> {
+    let file = dir.join("values.json");
+    fs::write(&file, values.to_string()).context("values.json")?;
+    let mut command = helm.command_in(cluster)?;
+    must_succeed(command.arg(verb).args(RELEASE).arg(CHART).arg("--values").arg(file)).map(drop)
+}
+
+/// Waits until every pod of this object of the release is of its newest version and ready.
+pub(super) fn rolled_out(cluster: &Cluster, (namespace, object): (&str, &str)) -> Result<()> {
     cluster.wait(&["--namespace", namespace, "rollout", "status", object]).with_context(|| object.to_owned())
 }
 

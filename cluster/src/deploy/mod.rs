@@ -1,7 +1,9 @@
 //! `cargo xtask cluster deploy`: Sluice on several nodes, installed as operators install it.
 
+pub mod faults;
 pub(crate) mod image;
 pub(crate) mod install;
+pub mod release;
 pub(crate) mod scenario;
 mod steps;
 
@@ -108,7 +110,12 @@ fn serve(sluice: &Path, helm: &Helm, cluster: &Cluster, dir: &Path, steps: &mut 
 /// # Errors
 /// A tool is missing, or a node does not take it.
 pub(crate) fn give_image(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
-    let archive = image::write(sluice, dir)?;
+    give_image_as(image::NAME, sluice, cluster, dir)
+}
+
+/// The same by another name, which the image's tag tells apart or which says that it is of another program.
+fn give_image_as(name: &str, program: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
+    let archive = image::write(name, program, dir)?;
     cluster.import(&archive)?;
     fs::remove_file(&archive).with_context(|| format!("removing {}", archive.display()))
 }
