@@ -1,7 +1,7 @@
 //! A running `sluice-bench load`: the client that verifies every response.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{ChildStdin, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use sluice_bench::load::Mode;
@@ -13,6 +13,8 @@ use crate::process::Process;
 pub(crate) struct LoadClient {
     process: Process,
     mode: Mode,
+    /// Ends its schedule when dropped, if that may be stopped.
+    input: Option<ChildStdin>,
 }
 
 impl LoadClient {
@@ -26,7 +28,27 @@ impl LoadClient {
         flags: &[(&str, String)],
     ) -> Result<Self> {
         bench.arg("load").args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
-        Ok(Self { process: Process::spawn(name, dir, &mut bench)?, mode })
+        Ok(Self { process: Process::spawn(name, dir, &mut bench)?, mode, input: None })
+    }
+
+    /// The same with a schedule that may be stopped.
+    pub(crate) fn start_until_stopped(
+        mut bench: Command,
+        dir: &Path,
+        name: &str,
+        mode: Mode,
+        flags: &[(&str, String)],
+    ) -> Result<Self> {
+        bench.args(["load", "--until-input-ends"]);
+        bench.args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
+        let mut process = Process::spawn_with(name, dir, &mut bench, Stdio::piped())?;
+        let input = process.take_input();
+        Ok(Self { process, mode, input })
+    }
+
+    /// Has it send no more; what is under way comes to its end.
+    pub(crate) fn stop(&mut self) {
+        self.input = None;
     }
 
     pub(crate) fn pid(&self) -> u32 {

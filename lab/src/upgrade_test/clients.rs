@@ -1,5 +1,6 @@
 //! The verifying clients: one process for each way of using connections.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -63,10 +64,20 @@ impl Share {
         Duration::from_secs_f64(self.requests as f64 / self.rate)
     }
 
-    pub(super) fn start(&self, bench: &Path, setup: &Setup, tag: usize) -> Result<LoadClient> {
-        let flags = [
-            ("--to", setup.listen.to_string()),
-            ("--backend", setup.backend.to_string()),
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Flags of the client that sends it `to` a proxy, and asks the backend there at the end.
+    pub(super) fn flags(
+        &self,
+        to: SocketAddr,
+        backend: SocketAddr,
+        tag: usize,
+    ) -> [(&'static str, String); 9] {
+        [
+            ("--to", to.to_string()),
+            ("--backend", backend.to_string()),
             ("--mode", self.mode.name().to_owned()),
             ("--requests", self.requests.to_string()),
             ("--rate", self.rate.to_string()),
@@ -74,7 +85,11 @@ impl Share {
             ("--bytes", self.bytes.to_string()),
             ("--over-ms", self.over.as_millis().to_string()),
             ("--tag", format!("{tag:06x}")),
-        ];
+        ]
+    }
+
+    pub(super) fn start(&self, bench: &Path, setup: &Setup, tag: usize) -> Result<LoadClient> {
+        let flags = self.flags(setup.listen, setup.backend, tag);
         LoadClient::start(Command::new(bench), &setup.dir, self.mode.name(), self.mode, &flags)
     }
 }

@@ -4,6 +4,7 @@
 //! (`sluice-bench`), with wrk beside them, and is replaced again and again the way its operators would.
 
 mod clients;
+mod installed;
 mod run;
 mod table;
 mod target;
@@ -74,6 +75,8 @@ pub struct Args {
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
+    #[command(flatten)]
+    installed: installed::InstalledArgs,
     /// Writes the JSON there instead of printing it.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -98,12 +101,15 @@ struct TargetResult {
 /// This process is not root, an argument is wrong, or a program cannot be built, started or replaced.
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "upgrade-test makes network namespaces: run it as root");
+    ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
+    if args.installed.installed {
+        return installed::run(args);
+    }
     let others = args.peer.iter().any(|peer| *peer != Peer::Sluice);
     ensure!(
         args.broken.is_empty() || !others,
         "--broken: write --peer sluice, since no other peer has such versions"
     );
-    ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
     let before = before(args)?;
     if let Some(limit) = lift_locked_memory()? {
         let mib = limit >> 20;

@@ -44,7 +44,8 @@ impl Broken {
         }
     }
 
-    fn fault(self) -> &'static str {
+    /// The word of SLUICE_FAULT that makes a version so.
+    pub(crate) fn fault(self) -> &'static str {
         match self {
             Self::Exits => "ends",
             Self::HangsBefore => "takeover:asking",
