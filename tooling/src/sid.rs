@@ -20,6 +20,12 @@ pub struct Sid {
     pub files: &'static [&'static str],
 }
 
+/// Servers of today beside which Sluice is measured, or that stand before it.
+pub const SERVERS: Sid = Sid {
+    packages: &["nginx", "haproxy", "caddy", "nghttp2-server"],
+    files: &["usr/sbin/nginx", "usr/sbin/haproxy", "usr/bin/caddy", "usr/sbin/nghttpd"],
+};
+
 impl Sid {
     /// The directory; made by debootstrap the first time, which takes half a minute, and completed by `finish`. It stays as
     /// it is until it is removed.
