@@ -16,7 +16,7 @@ use crate::{deploy, enter, machine, start, supervise};
 /// Flags of `cluster`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which cluster: each name is one of its own [default: default; with deploy one of this process].
+    /// Which cluster: each name is one of its own [default: default; with deploy and roads one of this process].
     #[arg(long, global = true, env = "SLUICE_CLUSTER")]
     name: Option<String>,
     #[command(subcommand)]
@@ -39,6 +39,8 @@ enum Action {
     Exec(Words),
     /// Starts a cluster of several nodes, deploys Sluice on it as an operator would, and serves examples/shared-gateway.
     Deploy(deploy::Args),
+    /// Sends clients by every way to the nodes of such a cluster, and looks whose address arrives.
+    Roads(deploy::roads::Args),
     /// The first process of a cluster: set when this program calls itself.
     #[command(hide = true)]
     Supervise { dir: PathBuf },
@@ -88,6 +90,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Action::Deploy(deploy) = &args.command {
         return deploy::run(deploy, args.name.as_deref());
     }
+    if let Action::Roads(roads) = &args.command {
+        return deploy::roads::run(roads, args.name.as_deref());
+    }
     let cluster = Cluster::of(args.name.as_deref().unwrap_or("default"))?;
     match &args.command {
         Action::Up(up) => {
@@ -114,7 +119,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             command.env("KUBECONFIG", cluster.kubeconfig());
             return command.args(&words[1..]).status().map(code).context("starting nsenter");
         }
-        Action::Build(_) | Action::Deploy(_) => {}
+        Action::Build(_) | Action::Deploy(_) | Action::Roads(_) => {}
         Action::Supervise { dir } => supervise::run(dir)?,
         Action::Machine { dir, node } => machine::run(dir, node)?,
     }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // commands talk to their terminal
 
+mod bars;
 mod cgroup;
 pub mod chart;
 pub mod command;

@@ -14,7 +14,7 @@ pub(super) use super::ranges::{
 pub use super::ranges::{CARD, CLIENT, GATEWAYS_V4, GATEWAYS_V6, LINK, NODE, NODE_V4};
 
 /// The switch that these are connected to.
-const SWITCH: &str = "switch0";
+pub(super) const SWITCH: &str = "switch0";
 
 /// A pair of links stands for a network card: a bridge or a single link without a peer has no carrier, and
 /// IPv6 would wait for one. Without a route nothing can be connected to, so Services need one before their
@@ -132,6 +132,22 @@ fn ip(namespace: Option<&str>, lines: &str) -> Result<()> {
     ip.stdin.take().context("ip has no standard input")?.write_all(lines.as_bytes())?;
     ensure!(ip.wait()?.success(), "ip did not make the cluster's links:\n{lines}");
     Ok(())
+}
+
+/// Addresses of the pools that a link has, where `ip` is run, with the length of their prefix.
+///
+/// # Errors
+/// ip(8) fails.
+pub(crate) fn pool_addresses(mut ip: impl FnMut() -> Result<Command>, link: &str) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for pool in [GATEWAYS_V4, GATEWAYS_V6] {
+        let output =
+            ip()?.args(["-o", "address", "show", "dev", link, "to", pool]).output().context("starting ip")?;
+        ensure!(output.status.success(), "ip: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        all.extend(text.lines().filter_map(|line| line.split_whitespace().nth(3).map(str::to_owned)));
+    }
+    Ok(all)
 }
 
 /// The CNI plug-ins' configuration: every pod of the node on one bridge with an address of each family.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::install::{APART, GATEWAY_CLASS, apply_documents};
 use super::pod::{daemon_set, judge_threads, newest};
-use crate::cargo::workspace;
+use crate::bars;
 use crate::deploy::install::POD_TIMEOUT;
 use crate::enter;
 use crate::handle::Cluster;
@@ -24,9 +24,6 @@ use crate::process::until;
 
 /// The manifest's name for a controller, where the lab has no DNS.
 const SERVICE: &str = "sluice-controller.sluice-system.svc";
-/// The file of all bars, and this one's place in it.
-const BARS: &str = "bench/bars.toml";
-const BAR: (&str, &str) = ("succession", "seconds");
 /// A port of the node that nothing else of the lab has.
 const PORT: u16 = 8181;
 
@@ -107,20 +104,9 @@ fn succession(cluster: &Cluster, dir: &Path, node: &str) -> Result<()> {
         "the leader {leader} was killed: a change was served {:.1} s later, {requests} requests meanwhile, 0 failed",
         took.as_secs_f64()
     );
-    let bar = bar(&fs::read_to_string(workspace().join(BARS)).context(BARS)?)?;
+    let bar = bars::seconds("succession")?;
     ensure!(took.as_secs_f64() <= bar, "that is more than {bar} s");
     Ok(())
-}
-
-/// The bar for that time, in seconds.
-fn bar(text: &str) -> Result<f64> {
-    let (table, row) = BAR;
-    let document: toml_edit::DocumentMut = text.parse().context(BARS)?;
-    let item = document.get(table).and_then(|table| table.get(row));
-    let figure = item.and_then(|item| item.as_float().or_else(|| Some(item.as_integer()? as f64)));
-    figure
-        .filter(|figure| *figure > 0.0)
-        .with_context(|| format!("{BARS}: [{table}] has no number {row} above 0"))
 }
 
 fn take_over(cluster: &Cluster, dir: &Path, leader: &str) -> Result<Duration> {
@@ -205,16 +191,4 @@ spec:
     filters: [{{type: RequestRedirect, requestRedirect: {{hostname: elsewhere.example}}}}]
 "
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bar_is_in_the_file_of_all_bars() {
-        assert_eq!(bar(&fs::read_to_string(workspace().join(BARS)).unwrap()).unwrap(), 20.0);
-        assert!(bar("[succession]\nseconds = 0\n").unwrap_err().to_string().contains("no number seconds"));
-        assert!(bar("[other]\n").is_err());
-    }
 }

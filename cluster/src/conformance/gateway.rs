@@ -1,7 +1,6 @@
 //! The gateway under test: a process of the node, inside the cluster's namespaces.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +12,7 @@ use super::{install, separation};
 use crate::handle::Cluster;
 use crate::kubectl::{NAMESPACE, NODE_NAMESPACE};
 use crate::metrics::Page;
-use crate::network::{GATEWAYS_V4, GATEWAYS_V6, LINK, NODE};
+use crate::network::{GATEWAYS_V4, GATEWAYS_V6, LINK, NODE, pool_addresses};
 use crate::proc;
 use crate::process::{Process, until};
 use crate::steering::SteeringCounters;
@@ -167,7 +166,7 @@ impl<'a> Gateway<'a> {
             kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).context("ending the controller")?;
             controller.wait_for_success()?;
         }
-        let left = addresses(|| enter::network(self.cluster, "ip"), LINK)?;
+        let left = pool_addresses(|| enter::network(self.cluster, "ip"), LINK)?;
         ensure!(left.is_empty(), "sluice has ended and left addresses on {LINK}: {}", left.join(", "));
         Ok(())
     }
@@ -227,17 +226,4 @@ fn get(cluster: &Cluster, url: &str) -> Result<String> {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => bail!("{url}: {}", String::from_utf8_lossy(&output.stderr).trim()),
     }
-}
-
-/// Addresses of the pools that a link has, where `ip` is run.
-pub(super) fn addresses(mut ip: impl FnMut() -> Result<Command>, link: &str) -> Result<Vec<String>> {
-    let mut all = Vec::new();
-    for pool in [GATEWAYS_V4, GATEWAYS_V6] {
-        let output =
-            ip()?.args(["-o", "address", "show", "dev", link, "to", pool]).output().context("starting ip")?;
-        ensure!(output.status.success(), "ip: {}", String::from_utf8_lossy(&output.stderr).trim());
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        all.extend(text.lines().filter_map(|line| line.split_whitespace().nth(3).map(str::to_owned)));
-    }
-    Ok(all)
 }

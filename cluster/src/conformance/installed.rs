@@ -6,17 +6,16 @@ use std::path::Path;
 use anyhow::{Result, anyhow, ensure};
 
 use super::account::ApiAccess;
-use super::gateway::addresses;
 use super::observed::Observed;
 use super::pod::{NET_RAW, judge_threads};
 use super::{Args, suite, wait_until_accepted};
 use crate::chart::helm::Helm;
-use crate::deploy::install::{Addresses, POD_TIMEOUT, install};
+use crate::deploy::install::{Addresses, Installation, POD_TIMEOUT};
 use crate::deploy::{give_image, scenario};
 use crate::enter;
 use crate::handle::Cluster;
 use crate::kubectl::NODE_NAMESPACE;
-use crate::network::CARD;
+use crate::network::{CARD, pool_addresses};
 use crate::steering::SteeringCounters;
 
 /// Runs it in a cluster that is up; gives what was seen.
@@ -32,7 +31,7 @@ pub(super) fn run(
 ) -> Result<Observed> {
     let helm = Helm::build()?;
     give_image(sluice, cluster, dir)?;
-    install(&helm, cluster, dir, Addresses::Pool)?;
+    Installation { helm: &helm, cluster, dir, addresses: Addresses::Pool, more: Vec::new() }.install()?;
     println!(
         "Sluice is installed on {} nodes; waiting until it accepts the GatewayClass",
         cluster.nodes()?.len()
@@ -76,7 +75,7 @@ fn remove(cluster: &Cluster) -> Result<()> {
     let words = ["delete", "daemonset/sluice-node", "--cascade=foreground", POD_TIMEOUT];
     cluster.say_in(NODE_NAMESPACE, &words)?;
     for node in cluster.nodes()? {
-        let left = addresses(|| enter::node(cluster, &node, "ip"), CARD)?;
+        let left = pool_addresses(|| enter::node(cluster, &node, "ip"), CARD)?;
         ensure!(left.is_empty(), "sluice has ended and left addresses on {}: {}", node.name, left.join(", "));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Installing Sluice by its charts, with the roles apart, as operators do.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -31,28 +31,64 @@ pub(crate) enum Addresses {
     Pool,
 }
 
-/// Installs all of it and waits until every pod is ready; gives the values of the release, which `dir` gets too.
-///
-/// # Errors
-/// Helm or the API server refuses a chart, or a pod does not become ready in time.
-pub(crate) fn install(helm: &Helm, cluster: &Cluster, dir: &Path, addresses: Addresses) -> Result<Value> {
-    must_succeed(helm.command_in(cluster)?.arg("install").args(DEFINITIONS))?;
-    cluster.wait(&["wait", "crd", "--all", "--for=condition=Established"])?;
-    release(helm, cluster, dir, "install", &values(addresses, None))?;
-    rolled_out(cluster, CONTROLLERS)?;
-    let service = ["get", "service/sluice-controller", "--output=jsonpath={.spec.clusterIP}"];
-    let values = values(addresses, Some(cluster.sluice(&service)?.trim()));
-    release(helm, cluster, dir, "upgrade", &values)?;
-    rolled_out(cluster, NODES)?;
-    Ok(values)
+/// A release of the gateway on a cluster.
+pub(crate) struct Installation<'a> {
+    pub(crate) helm: &'a Helm,
+    pub(crate) cluster: &'a Cluster,
+    /// Gets the file of its values.
+    pub(crate) dir: &'a Path,
+    pub(crate) addresses: Addresses,
+    /// Files of more values, which win over its own.
+    pub(crate) more: Vec<PathBuf>,
 }
 
-/// Has helm `install` or `upgrade` the release to these values.
-pub(super) fn release(helm: &Helm, cluster: &Cluster, dir: &Path, verb: &str, values: &Value) -> Result<()> {
+impl Installation<'_> {
+    /// Installs all of it and waits until every pod is ready; gives the values of the release, without those of `more`.
+    ///
+    /// # Errors
+    /// Helm or the API server refuses a chart, or a pod does not become ready in time.
+    pub(crate) fn install(&self) -> Result<Value> {
+        must_succeed(self.helm.command_in(self.cluster)?.arg("install").args(DEFINITIONS))?;
+        self.cluster.wait(&["wait", "crd", "--all", "--for=condition=Established"])?;
+        self.apply("install", &values(self.addresses, None))?;
+        rolled_out(self.cluster, CONTROLLERS)?;
+        self.upgrade()
+    }
+
+    /// Goes to its values of now and waits until every pod is ready.
+    ///
+    /// # Errors
+    /// As [`Installation::install`].
+    pub(crate) fn upgrade(&self) -> Result<Value> {
+        let service = ["get", "service/sluice-controller", "--output=jsonpath={.spec.clusterIP}"];
+        let values = values(self.addresses, Some(self.cluster.sluice(&service)?.trim()));
+        self.apply("upgrade", &values)?;
+        rolled_out(self.cluster, CONTROLLERS)?;
+        rolled_out(self.cluster, NODES)?;
+        Ok(values)
+    }
+
+    fn apply(&self, verb: &str, values: &Value) -> Result<()> {
+        release(self.helm, self.cluster, (self.dir, &self.more), verb, values)
+    }
+}
+
+/// Has helm `install` or `upgrade` the release to these values and those of the files, which win.
+pub(super) fn release(
+    helm: &Helm,
+    cluster: &Cluster,
+    (dir, more): (&Path, &[PathBuf]),
+    verb: &str,
+    values: &Value,
+) -> Result<()> {
     let file = dir.join("values.json");
     fs::write(&file, values.to_string()).context("values.json")?;
     let mut command = helm.command_in(cluster)?;
-    must_succeed(command.arg(verb).args(RELEASE).arg(CHART).arg("--values").arg(file)).map(drop)
+    command.arg(verb).args(RELEASE).arg(CHART);
+    for values in std::iter::once(&file).chain(more) {
+        command.arg("--values").arg(values);
+    }
+    must_succeed(&mut command).map(drop)
 }
 
 /// Waits until every pod of this object of the release is of its newest version and ready.

@@ -4,6 +4,7 @@ pub mod faults;
 pub(crate) mod image;
 pub(crate) mod install;
 pub mod release;
+pub(crate) mod roads;
 pub(crate) mod scenario;
 mod steps;
 
@@ -26,7 +27,7 @@ use crate::logs::Logs;
 use crate::machines::{MOST, Nodes};
 use crate::process;
 use crate::version::Suite;
-use install::Addresses;
+use install::{Addresses, Installation};
 use steps::Steps;
 
 /// Flags of `deploy`.
@@ -95,7 +96,7 @@ fn deploy(sluice: &Path, helm: &Helm, cluster: &Cluster, dir: &Path, steps: &mut
 fn serve(sluice: &Path, helm: &Helm, cluster: &Cluster, dir: &Path, steps: &mut Steps) -> Result<()> {
     give_image(sluice, cluster, dir)?;
     steps.done("gave the image to every node");
-    install::install(helm, cluster, dir, Addresses::Nodes)?;
+    Installation { helm, cluster, dir, addresses: Addresses::Nodes, more: Vec::new() }.install()?;
     steps.done("installed Sluice");
     scenario::apply(cluster)?;
     steps.done("applied the example");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::install::{Addresses, CONTROLLERS, NODES, install, release, rolled_out};
+use super::install::{Addresses, CONTROLLERS, Installation, NODES, release, rolled_out};
 use super::{give_image_as, image, keep_logs};
 use crate::chart::helm::Helm;
 use crate::handle::Cluster;
@@ -68,7 +68,9 @@ impl Release {
         // From here on it is taken away in whatever way this ends.
         let mut release = Self { cluster, helm, logs, values: Value::Null };
         release.give(image::NAME, sluice)?;
-        let installed = install(&release.helm, &release.cluster, release.dir(), Addresses::Nodes);
+        let Release { helm, cluster, .. } = &release;
+        let (dir, addresses) = (release.dir(), Addresses::Nodes);
+        let installed = Installation { helm, cluster, dir, addresses, more: Vec::new() }.install();
         release.values = match installed {
             Ok(values) => values,
             Err(error) => return Err(release.explained(error)),
@@ -124,7 +126,7 @@ impl Release {
     /// Helm or the API server refuses it.
     pub fn set(&mut self, keys: &[&str], value: Value) -> Result<()> {
         put(&mut self.values, keys, value);
-        release(&self.helm, &self.cluster, self.dir(), "upgrade", &self.values)
+        release(&self.helm, &self.cluster, (self.dir(), &[]), "upgrade", &self.values)
     }
 
     /// A value of the release by its JSON pointer; null where the chart's own holds.

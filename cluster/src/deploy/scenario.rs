@@ -57,12 +57,7 @@ pub(super) fn check(cluster: &Cluster) -> Result<u64> {
         let before = counters(cluster, &node)?;
         let mut of_node = 0;
         for base in bases(&node) {
-            let url = format!("{base}/httpbin/get");
-            until(&format!("{url} is served"), || {
-                let output =
-                    client(cluster)?.args(["--silent", "--max-time", "5", "--fail", &url]).output()?;
-                Ok(output.status.success().then_some(()))
-            })?;
+            until_served(cluster, &base)?;
             of_node += scenario::check(&base, || client(cluster))?;
         }
         let after = counters(cluster, &node)?;
@@ -73,6 +68,18 @@ pub(super) fn check(cluster: &Cluster) -> Result<u64> {
         asked += of_node;
     }
     Ok(asked)
+}
+
+/// Waits until a client gets a response of the example's backend there.
+///
+/// # Errors
+/// It does not in time.
+pub(super) fn until_served(cluster: &Cluster, base: &str) -> Result<()> {
+    let url = format!("{base}/httpbin/get");
+    until(&format!("{url} is served"), || {
+        let output = client(cluster)?.args(["--silent", "--max-time", "5", "--fail", &url]).output()?;
+        Ok(output.status.success().then_some(()))
+    })
 }
 
 /// curl as a client.
