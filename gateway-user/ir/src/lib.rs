@@ -37,5 +37,20 @@ pub use validate::check_name;
 /// A sorted map whose copies share all that is alike in them: a copy takes no time, a change that of a path through the tree,
 /// and two copies are compared by what differs (decision 284).
 pub use imbl::OrdMap as SharedMap;
+/// The map of these entries, which come in order: `before` itself if it has the same ones, so that what is alike stays shared.
+pub fn shared_map<K: Ord + Clone, V: Clone + PartialEq>(
+    before: Option<&SharedMap<K, V>>,
+    entries: Vec<(K, V)>,
+) -> SharedMap<K, V> {
+    let is_same = |before: &&SharedMap<K, V>| {
+        before.len() == entries.len()
+            && before.iter().zip(&entries).all(|((key, value), (k, v))| key == k && value == v)
+    };
+    match before.filter(is_same) {
+        Some(same) => same.clone(),
+        None => entries.into_iter().collect(),
+    }
+}
+
 /// A difference of two such maps.
 pub use imbl::ordmap::DiffItem;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_api_types::RouteStatus;
-use gateway_ir::{AttachedRoutes, HttpRoute, Ir, ListenerId, MatchHostname, ObjectName, RouteId, SharedMap};
+use gateway_ir::{
+    AttachedRoutes, HttpRoute, Ir, ListenerId, MatchHostname, ObjectName, RouteId, SharedMap, shared_map,
+};
 
 use crate::assemble::{self, Place};
 use crate::attach::Attachment;
@@ -54,8 +56,7 @@ impl Served {
         let affected = match affected {
             Affected::Some(affected) if shape == self.shape => affected,
             _ => {
-                *self = Self { shape, ..Self::default() };
-                routes.own().for_each(|own| self.replace(&own.ir.id, None, Some(own), gateways, hosts));
+                *self = Self::anew(shape, gateways, routes, hosts, self);
                 return;
             }
         };
@@ -70,6 +71,47 @@ impl Served {
         for id in affected.iter().filter(|id| !before.contains_key(id)) {
             let same = routes.find(id);
             self.replace(id, same, same, gateways, hosts);
+        }
+    }
+
+    /// Everything put where it belongs; maps that come to what they were in `before` are shared with it.
+    fn anew(
+        shape: Vec<(ObjectName, Vec<bool>)>,
+        gateways: &[GatewayState<'_>],
+        routes: &Routes,
+        hosts: &Hosts,
+        before: &Self,
+    ) -> Self {
+        let (mut http_routes, mut statuses) = (Vec::new(), Vec::new());
+        let mut listeners: BTreeMap<Place, (Vec<_>, OnListener)> = BTreeMap::new();
+        for own in routes.own() {
+            let (id, verdict) = (&own.ir.id, hosts.verdict(&own.ir.id));
+            let (here, is_served) = places(own, verdict, gateways);
+            for (place, conditions) in loads(gateways, own) {
+                listeners.entry(place).or_default().1.conditions += conditions;
+            }
+            for (place, hostnames) in here {
+                let (attached, one) = listeners.entry(place).or_default();
+                attached.push((id.clone(), hostnames));
+                if !own.is_valid {
+                    one.uncounted.insert(id.clone());
+                }
+            }
+            if is_served {
+                http_routes.push((id.clone(), Arc::clone(&own.ir)));
+            }
+            let status = verdict.map_or(&own.status, |verdict| &verdict.status);
+            statuses.push((id.clone(), Arc::clone(status)));
+        }
+        let listeners = listeners.into_iter().map(|(place, (attached, one))| {
+            let known = before.listeners.get(&place).map(|one| &one.attached);
+            (place, OnListener { attached: shared_map(known, attached), ..one })
+        });
+        Self {
+            shape,
+            listeners: listeners.collect(),
+            http_routes: shared_map(Some(&before.http_routes), http_routes),
+            statuses: shared_map(Some(&before.statuses), statuses),
         }
     }
 
@@ -147,20 +189,7 @@ impl Served {
         hosts: &Hosts,
     ) {
         let verdict = hosts.verdict(id);
-        let (mut here, mut is_served) = (BTreeMap::<Place, Arc<[MatchHostname]>>::new(), false);
-        for attachment in now.iter().flat_map(|own| &own.attachments) {
-            let (hostnames, place) = (kept(attachment, verdict), place(gateways, attachment));
-            let Some(place) = place.filter(|_| !hostnames.is_empty()) else { continue };
-            is_served |= assemble::is_served(gateways, place);
-            // Two parentRefs may name one listener; the route is on it once.
-            match here.get_mut(&place) {
-                Some(known) => {
-                    let new = hostnames.iter().filter(|name| !known.contains(name));
-                    *known = known.iter().chain(new).cloned().collect();
-                }
-                None => drop(here.insert(place, hostnames)),
-            }
-        }
+        let (here, is_served) = now.map(|own| places(own, verdict, gateways)).unwrap_or_default();
         for (place, conditions) in before.into_iter().flat_map(|own| loads(gateways, own)) {
             let Some(listener) = self.listeners.get_mut(&place) else { continue };
             listener.conditions = listener.conditions.saturating_sub(conditions);
@@ -193,6 +222,29 @@ impl OnListener {
             self.uncounted.insert(id.clone());
         }
     }
+}
+
+/// The listeners that a route is on, each with its hosts there, and whether any of them is served.
+fn places(
+    own: &OwnRoute,
+    verdict: Option<&RouteVerdict>,
+    gateways: &[GatewayState<'_>],
+) -> (BTreeMap<Place, Arc<[MatchHostname]>>, bool) {
+    let (mut here, mut is_served) = (BTreeMap::<Place, Arc<[MatchHostname]>>::new(), false);
+    for attachment in &own.attachments {
+        let (hostnames, place) = (kept(attachment, verdict), place(gateways, attachment));
+        let Some(place) = place.filter(|_| !hostnames.is_empty()) else { continue };
+        is_served |= assemble::is_served(gateways, place);
+        // Two parentRefs may name one listener; the route is on it once.
+        match here.get_mut(&place) {
+            Some(known) => {
+                let new = hostnames.iter().filter(|name| !known.contains(name));
+                *known = known.iter().chain(new).cloned().collect();
+            }
+            None => drop(here.insert(place, hostnames)),
+        }
+    }
+    (here, is_served)
 }
 
 /// Brings one entry to `value`. A map in which it is that already is not touched, so that it stays shared.

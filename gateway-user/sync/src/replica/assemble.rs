@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::{
     AttachedRoutes, Bind, BindAddress, Certificate, ClusterKey, Endpoints, HttpRoute, Ir, Listener,
-    ListenerId, ListenerTls, ObjectName, RouteId, SharedMap,
+    ListenerId, ListenerTls, MatchHostname, ObjectName, RouteId, shared_map,
 };
 
 use crate::item::{Attached, Desired, ListenerItem, Owner, Value};
@@ -38,7 +38,7 @@ pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desir
         }
     }
     Desired {
-        ir: shared(&before.ir, parts.ir()),
+        ir: shared(&before.ir, parts.ir(&before.ir)),
         endpoints: shared(&before.endpoints, Endpoints { clusters: parts.clusters.into_iter().collect() }),
         gateways: shared(&before.gateways, parts.gateways),
         addresses: shared(&before.addresses, parts.addresses),
@@ -51,7 +51,7 @@ pub(super) fn shared<T: PartialEq>(before: &Arc<T>, now: T) -> Arc<T> {
 }
 
 impl Parts<'_> {
-    fn ir(&mut self) -> Ir {
+    fn ir<'b>(&mut self, before: &'b Ir) -> Ir {
         self.routes.sort_unstable_by_key(|(id, ..)| *id);
         let mut binds: BTreeMap<(u16, BindAddress), Bind> = BTreeMap::new();
         for item in &self.listeners {
@@ -68,15 +68,20 @@ impl Parts<'_> {
             // The order in which translation has them.
             bind.listeners.sort_by(|a, b| (&a.hostname, &a.id).cmp(&(&b.hostname, &b.id)));
         }
-        let mut http_routes = SharedMap::new();
+        let mut http_routes = Vec::new();
         let mut attached = self.attached(&mut http_routes);
+        let places = |bind: &'b Bind| {
+            bind.listeners.iter().map(|one| ((bind.address, bind.port, &one.id), &one.routes))
+        };
+        let known: HashMap<_, _> = before.binds.iter().flat_map(places).collect();
         for bind in &mut binds {
             for listener in &mut bind.listeners {
-                listener.routes =
-                    attached.remove(&(bind.address, bind.port, &listener.id)).unwrap_or_default();
+                let routes = attached.remove(&(bind.address, bind.port, &listener.id)).unwrap_or_default();
+                let known = known.get(&(bind.address, bind.port, &listener.id)).copied();
+                listener.routes = shared_map(known, routes);
             }
         }
-        Ir { binds, http_routes }
+        Ir { binds, http_routes: shared_map(Some(&before.http_routes), http_routes) }
     }
 
     fn listener(&self, item: &ListenerItem) -> Listener {
@@ -92,11 +97,11 @@ impl Parts<'_> {
     /// Routes by their listeners; those that have one are noted in `served`.
     fn attached(
         &self,
-        served: &mut SharedMap<RouteId, Arc<HttpRoute>>,
-    ) -> HashMap<(BindAddress, u16, &ListenerId), AttachedRoutes> {
+        served: &mut Vec<(RouteId, Arc<HttpRoute>)>,
+    ) -> HashMap<(BindAddress, u16, &ListenerId), Vec<(RouteId, Arc<[MatchHostname]>)>> {
         let open = self.listeners.iter().filter(|item| !item.is_closed);
         let open: HashSet<_> = open.map(|item| (item.address, item.port, &item.id)).collect();
-        let mut all: HashMap<_, AttachedRoutes> = HashMap::new();
+        let mut all: HashMap<_, Vec<_>> = HashMap::new();
         for (id, route, attached) in &self.routes {
             let mut is_served = false;
             for one in *attached {
@@ -104,11 +109,11 @@ impl Parts<'_> {
                 if !open.contains(&place) {
                     continue;
                 }
-                all.entry(place).or_default().insert((*id).clone(), Arc::clone(&one.hostnames));
+                all.entry(place).or_default().push(((*id).clone(), Arc::clone(&one.hostnames)));
                 is_served = true;
             }
             if is_served {
-                served.insert((*id).clone(), Arc::clone(route));
+                served.push(((*id).clone(), Arc::clone(route)));
             }
         }
         all
