@@ -11,6 +11,9 @@ use gateway_ir::{
 
 use crate::item::{Attached, Desired, ListenerItem, Owner, Value};
 
+/// Routes of one listener, in order, each with its hosts there.
+type Attachments = Vec<(RouteId, Arc<[MatchHostname]>)>;
+
 /// Items by kind.
 #[derive(Default)]
 struct Parts<'a> {
@@ -98,7 +101,7 @@ impl Parts<'_> {
     fn attached(
         &self,
         served: &mut Vec<(RouteId, Arc<HttpRoute>)>,
-    ) -> HashMap<(BindAddress, u16, &ListenerId), Vec<(RouteId, Arc<[MatchHostname]>)>> {
+    ) -> HashMap<(BindAddress, u16, &ListenerId), Attachments> {
         let open = self.listeners.iter().filter(|item| !item.is_closed);
         let open: HashSet<_> = open.map(|item| (item.address, item.port, &item.id)).collect();
         let mut all: HashMap<_, Vec<_>> = HashMap::new();
