@@ -23,7 +23,7 @@ pub(super) struct Parts {
     /// The program that is every component of Kubernetes.
     program: PathBuf,
     logs: PathBuf,
-    /// Whose parts they are, before the name of each log.
+    /// The node or control plane that they are parts of, before the name of each log.
     of: String,
     running: BTreeMap<i32, String>,
 }

@@ -1,4 +1,4 @@
-//! What goes wrong on a bad day, done to a release on purpose.
+//! Faults of a bad day, done to a release on purpose.
 
 use std::fs;
 use std::path::Path;

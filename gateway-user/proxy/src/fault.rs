@@ -43,7 +43,7 @@ pub(crate) fn inject<'a>(config: &ProxyConfig, request: impl FnOnce() -> Request
     };
     match (fault.split_once(' ').unwrap_or((fault, "")), stage) {
         (("panic", "routing"), Stage::Routing) | (("panic", "leased"), Stage::Leased) => {
-            // What was asked for; release builds have returned above.
+            // A panic here is the fault that the test asks for; release builds have returned above.
             panic!("injected in a connection")
         }
         (("worker", file), Stage::Routing) => spawn(crash_worker(PathBuf::from(file))),
@@ -98,6 +98,6 @@ async fn crash_worker(file: PathBuf) {
     while !Watch::exists(&file) && Instant::now() < latest {
         sleep(Duration::from_millis(1));
     }
-    // What was asked for; nothing in a release build spawns this.
+    // A panic here is the fault that the test asks for; a release build never spawns this thread.
     panic!("injected in the worker");
 }

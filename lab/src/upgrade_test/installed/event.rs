@@ -1,4 +1,4 @@
-//! What happens to the release while clients send.
+//! Events of the release while clients send.
 
 use std::thread;
 use std::time::{Duration, Instant};

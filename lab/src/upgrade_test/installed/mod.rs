@@ -56,7 +56,7 @@ fn time(text: &str) -> Result<Duration, String> {
     read.filter(|time| !time.is_zero()).ok_or_else(|| "write a time such as 60s or 30m".to_owned())
 }
 
-/// What happens, and what has been seen so far.
+/// The events, and the observations so far.
 struct Run<'a> {
     args: &'a Args,
     release: Release,

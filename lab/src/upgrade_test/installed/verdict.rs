@@ -1,4 +1,4 @@
-//! What clients saw of each event, held against its bar.
+//! Observations of clients in each event, held against its bar.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use serde::Serialize;
 use sluice_bench::load::Mode;
 use sluice_bench::report::Report;
 
-/// What an event may cost.
+/// The bar of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Bar {
     /// No request.
     Nothing,
-    /// What the killed process had accepted, and what came in the second until it serves again.
+    /// Requests that the killed process had accepted, and those of the second until it serves again.
     InFlight,
 }
 
