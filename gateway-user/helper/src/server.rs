@@ -71,7 +71,7 @@ impl Server {
     }
 
     /// Ends without a change for gateways, which hold on to what they have: removes names of programs, and the
-    /// socket.
+    /// socket. What was made for gateways that have ended is taken back first, for up to 5 s.
     pub fn close(self) {
         self.shared.close();
         let _ = std::fs::remove_file(&self.path);
@@ -115,7 +115,7 @@ fn admit(socket: OwnedFd, connection: u64, shared: &Arc<Shared>) -> io::Result<(
     if peer != 0 && peer != shared.uid {
         return Err(io::Error::other(format!("it runs as uid {peer}, and this serves uid {}", shared.uid)));
     }
-    if !shared.enter(connection) {
+    if !shared.enter(connection, channel.try_clone()?) {
         return Err(io::Error::other(format!("{MAX_CONNECTIONS} connections are open")));
     }
     let theirs = Arc::clone(shared);
@@ -129,4 +129,77 @@ fn admit(socket: OwnedFd, connection: u64, shared: &Arc<Shared>) -> io::Result<(
     };
     let started = thread::Builder::new().name("helper-serve".to_owned()).spawn(serving);
     started.map(drop).inspect_err(|_| shared.leave(connection))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+    use crate::HelperClient;
+
+    /// An interface from which taking an address off takes a while, as on a busy machine.
+    #[derive(Clone, Debug, Default)]
+    struct SlowInterface(Arc<Mutex<BTreeSet<IpAddr>>>);
+
+    impl Duties for SlowInterface {
+        fn give_state_dir(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn expect_address(&self, _: IpAddr) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn put_address(&self, ip: IpAddr) -> Result<bool, String> {
+            self.0.lock().unwrap().insert(ip);
+            Ok(true)
+        }
+
+        fn remove_address(&self, ip: IpAddr) -> Result<(), String> {
+            thread::sleep(Duration::from_millis(200));
+            self.0.lock().unwrap().remove(&ip);
+            Ok(())
+        }
+
+        fn announce(&self, _: IpAddr) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn addresses_of_a_gateway_that_has_ended_are_taken_off_before_the_helper_ends() {
+        let dir = Scratch::new("helper-close").unwrap();
+        let path = dir.join("socket");
+        let interface = SlowInterface::default();
+        let policy = Policy {
+            pool: vec!["192.0.2.0/24".parse().unwrap()],
+            interface: Some("lan0".to_owned()),
+            ..Policy::default()
+        };
+        let lend = LendOptions {
+            reserved_ports: BTreeSet::new(),
+            allowed_ports: None,
+            pool: policy.pool.clone(),
+            bpffs: dir.join("bpf"),
+        };
+        let uid = rustix::process::getuid().as_raw();
+        let server =
+            Server::listen(&path, uid, policy, lend, "test".to_owned(), Box::new(interface.clone())).unwrap();
+        server.start().unwrap();
+        let [ended, living] =
+            [(); 2].map(|()| HelperClient::connect(&path, Duration::from_secs(30)).unwrap());
+        let [gone, kept] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        assert!(ended.put_address(gone).unwrap());
+        assert!(living.put_address(kept).unwrap());
+        drop(ended);
+        server.close();
+        let left: Vec<_> = interface.0.lock().unwrap().iter().copied().collect();
+        assert_eq!(left, [kept], "the gateway that lives goes on with what it has");
+    }
 }
