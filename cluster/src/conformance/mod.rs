@@ -4,6 +4,7 @@
 
 mod account;
 mod apart;
+mod differing;
 pub mod gateway;
 pub mod install;
 mod installed;
@@ -43,7 +44,7 @@ use suite::{REPORT, Run};
 use verdict::Requirements;
 
 /// Flags of `conformance`.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Args {
     /// The suite's release.
     #[arg(long, value_enum, default_value_t = Suite::REFERENCE)]
@@ -63,6 +64,9 @@ pub struct Args {
     /// Fails only if a test that must pass, or one of --run-test, did not; others may fail.
     #[arg(long)]
     regressions: bool,
+    /// Of the tests that must pass, runs those that this other release of the suite has not, or has otherwise.
+    #[arg(long, value_enum, value_name = "SUITE", requires = "regressions", conflicts_with_all = ["run_test", "report", "update"])]
+    differing_from: Option<Suite>,
     /// The processes that the gateway is made of.
     #[arg(long, value_enum, default_value_t)]
     roles: Roles,
@@ -96,6 +100,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.regressions {
         passing.must_name_tests()?;
     }
+    let args = &choose(args, &passing)?;
     let sluice = match &args.binary {
         Some(binary) => fs::canonicalize(binary).with_context(|| format!("--binary {}", binary.display()))?,
         None => build_sluice(if args.debug { QUICK } else { "release" })?,
@@ -122,6 +127,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         eprintln!("error: {failure}");
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The flags with the tests that `--differing-from` means as those to run.
+fn choose(args: &Args, passing: &Passing) -> Result<Args> {
+    let mut args = args.clone();
+    let Some(other) = args.differing_from else { return Ok(args) };
+    args.run_test = differing::names(args.suite, other)?;
+    args.run_test.retain(|name| passing.names(name));
+    println!("{} of {} tests that must pass differ from suite {other}", args.run_test.len(), passing.len());
+    ensure!(
+        !args.run_test.is_empty(),
+        "--differing-from {other}: no test that must pass differs; leave the run out"
+    );
+    Ok(args)
 }
 
 /// Runs gateway and suite in a cluster that is up; gives what happened and what is wrong with it.
@@ -229,6 +248,10 @@ mod tests {
             let error = parse(&[whole, &["--run-test", "A"]].concat()).err().unwrap();
             assert_eq!(error.kind(), ArgumentConflict);
         }
+        let differing = ["--regressions", "--differing-from", "v1.7.0"];
+        assert!(parse(&differing).is_ok());
+        let error = parse(&[&differing[..], &["--report", "r.yaml"]].concat()).err().unwrap();
+        assert_eq!(error.kind(), ArgumentConflict);
     }
 
     #[test]

@@ -59,6 +59,10 @@ impl Passing {
         Ok(self.names.len() - before)
     }
 
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.names.len()
     }
