@@ -102,7 +102,9 @@ mod tests {
         for (path, _) in MANIFESTS {
             let documents = documents::split(&fs::read_to_string(workspace().join(path)).unwrap()).unwrap();
             let set = documents.iter().find(|one| one.kind() == "DaemonSet").unwrap();
-            let containers = set.object["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+            let pod = &set.object["spec"]["template"]["spec"];
+            let lists = ["initContainers", "containers"].map(|list| pod[list].as_array().unwrap());
+            let containers: Vec<_> = lists.into_iter().flatten().collect();
             let asked = containers.iter().map(|one| {
                 let cpu = one["resources"]["requests"]["cpu"].as_str().unwrap();
                 cpu.strip_suffix('m').unwrap().parse::<u32>().unwrap()

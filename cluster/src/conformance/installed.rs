@@ -65,7 +65,8 @@ pub(super) fn run(
 /// Every pod of the gateway with its node and how often each of its containers was started again.
 fn pods(cluster: &Cluster) -> Result<String> {
     let columns = "--output=custom-columns=POD:.metadata.name,NODE:.spec.nodeName,\
-                   RESTARTS:.status.containerStatuses[*].restartCount";
+                   RESTARTS:.status.containerStatuses[*].restartCount,\
+                   HELPER:.status.initContainerStatuses[*].restartCount";
     let words = ["get", "pods", "--sort-by=.metadata.name", columns];
     Ok(cluster.sluice(&words)? + &cluster.say_in(NODE_NAMESPACE, &words)?)
 }

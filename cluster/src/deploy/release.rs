@@ -188,9 +188,13 @@ impl Release {
     /// # Errors
     /// As [`Release::ask`].
     pub fn container(&self, role: Role, pod: &str, container: &str, field: &str) -> Result<String> {
-        let path = format!(
-            "{{.items[?(@.metadata.name==\"{pod}\")].status.containerStatuses[?(@.name==\"{container}\")].{field}}}"
-        );
+        // The helper is of the second list.
+        let path = ["containerStatuses", "initContainerStatuses"].map(|list| {
+            format!(
+                "{{.items[?(@.metadata.name==\"{pod}\")].status.{list}[?(@.name==\"{container}\")].{field}}}"
+            )
+        });
+        let path = path.concat();
         let said = self.ask(role, &path)?;
         ensure!(!said.trim().is_empty(), "the container {container} of {pod} has no {field}");
         Ok(said.trim().to_owned())

@@ -107,7 +107,8 @@ pub(crate) fn counters(cluster: &Cluster, node: &Node) -> Result<SteeringCounter
 /// An address is missing, or a node has no pod of Sluice.
 pub(super) fn show(cluster: &Cluster) -> Result<()> {
     let columns = "--output=custom-columns=POD:.metadata.name,NODE:.spec.nodeName,ADDRESS:.status.podIP,\
-                   RESTARTS:.status.containerStatuses[*].restartCount";
+                   RESTARTS:.status.containerStatuses[*].restartCount,\
+                   HELPER:.status.initContainerStatuses[*].restartCount";
     for namespace in [NAMESPACE, NODE_NAMESPACE, "team2"] {
         println!("\n$ kubectl get pods --namespace {namespace}");
         print!("{}", cluster.say(&["--namespace", namespace, "get", "pods", columns])?);

@@ -93,6 +93,14 @@ readinessProbe:
   timeoutSeconds: 3
 {{- end -}}
 
+{{- define "sluice.startup" -}}
+startupProbe:
+  exec: {command: [sluice, probe, live]}
+  periodSeconds: 1
+  timeoutSeconds: 3
+  failureThreshold: 60
+{{- end -}}
+
 {{- define "sluice.liveness" -}}
 livenessProbe:
   exec: {command: [sluice, probe, live]}

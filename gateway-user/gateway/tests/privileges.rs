@@ -315,8 +315,9 @@ fn manifest() -> Value {
 }
 
 fn container(pod: &Value, name: &str) -> Value {
-    let all = pod["containers"].as_array().unwrap();
-    all.iter().find(|container| container["name"] == name).unwrap().clone()
+    let lists = ["initContainers", "containers"].map(|list| pod[list].as_array().unwrap());
+    let mut all = lists.into_iter().flatten();
+    all.find(|container| container["name"] == name).unwrap().clone()
 }
 
 #[test]
@@ -336,6 +337,11 @@ fn in_the_pod_of_the_manifest_each_container_has_what_it_needs_alone() {
         assert_eq!(context["capabilities"]["drop"][0], "ALL", "{name}");
         assert!(context["capabilities"]["add"].is_null(), "{name}: {context}");
     }
+    assert_eq!(
+        container(&pod, "helper")["restartPolicy"],
+        "Always",
+        "it ends after the node, which needs it until then"
+    );
     let arguments = container(&pod, "helper")["args"].to_string();
     assert!(arguments.contains(&format!("--node-uid={AUTO}")), "{arguments}");
 }
