@@ -49,3 +49,28 @@ fn a_node_is_read_as_kubectl_prints_it() {
     assert_eq!((node.metadata.namespace.as_deref(), node.status.is_none()), (None, true));
     assert_eq!(node.metadata.labels.as_ref().unwrap()["tier"], "edge");
 }
+
+#[test]
+fn settings_are_checked_as_their_definition_says() {
+    for (spec, message) in [
+        ("settings: {clientIdleTimeout: 30}", "spec.settings.clientIdleTimeout: "),
+        ("settings: {clientIdleTimeout: 1.5m}", "spec.settings.clientIdleTimeout: "),
+        ("settings: {clientIdleTimeout: 0s}", "spec.settings.clientIdleTimeout: write a duration above zero"),
+        ("settings: {maxHeaders: 3}", "spec.settings.maxHeaders: "),
+        ("settings: {clientIdelTimeout: 30s}", "spec.settings.clientIdelTimeout: unknown field"),
+        ("maxima: {workers: 4}", "spec.maxima.workers: unknown field"),
+        ("workers: 4", "spec: workers belong to a process and serve all Gateways; take the field away"),
+        (
+            "{defaults: {maxHeaders: 9}, maxima: {maxHeaders: 8}}",
+            "spec: defaults.maxHeaders is above maxima.maxHeaders",
+        ),
+    ] {
+        let text = format!(
+            "apiVersion: sluice.dev/v1alpha1\nkind: GatewayConfig\nmetadata: {{name: c, namespace: n}}\nspec:\n  {spec}\n"
+        );
+        let loaded = load("f.yaml", &text);
+        let told: Vec<_> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+        assert!(told.first().is_some_and(|first| first.contains(message)), "{spec}: {told:#?}");
+        assert!(loaded.objects.is_empty(), "{told:?}");
+    }
+}

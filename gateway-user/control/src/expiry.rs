@@ -51,7 +51,10 @@ fn message(certificate: &Certificate, now: i64) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use gateway_ir::{Bind, BindAddress, Listener, ListenerId, ListenerTls, PrivateKey, Protocol, SharedMap};
+    use gateway_ir::{
+        Bind, BindAddress, Listener, ListenerId, ListenerSettings, ListenerTls, PrivateKey, Protocol,
+        SharedMap,
+    };
 
     use super::*;
 
@@ -70,7 +73,13 @@ mod tests {
         let tls =
             ListenerTls { certificates: valid.iter().map(certificate).collect(), ..ListenerTls::default() };
         let id = ListenerId { gateway: ObjectName::new("edge", "gw"), listener: "https".to_owned() };
-        let listener = Listener { id, hostname: None, tls: Some(tls), routes: SharedMap::new() };
+        let listener = Listener {
+            id,
+            hostname: None,
+            tls: Some(tls),
+            settings: ListenerSettings::default(),
+            routes: SharedMap::new(),
+        };
         let bind = |port| Bind {
             address: BindAddress::Any,
             port,

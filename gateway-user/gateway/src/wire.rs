@@ -8,6 +8,7 @@ use std::time::Duration;
 use gateway_http::h1::HeadLimits;
 use gateway_http::h1::path::{self, PathOptions, Separators};
 use gateway_io::file::FileTarget;
+use gateway_ir::{ListenerSettings, Setting};
 use gateway_proxy::worker::ClientLimit;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_steer::SteeringPath;
@@ -186,6 +187,29 @@ fn timeouts(settings: &Settings) -> Timeouts {
         request: settings.request_timeout.0.unwrap_or(Duration::ZERO),
         ..Timeouts::default()
     }
+}
+
+/// The flags that bound settings of Gateways; those without a limit are absent.
+pub(crate) fn listener_settings(settings: &Settings) -> ListenerSettings {
+    let mut flags = ListenerSettings::default();
+    let millis = |limit: Limit| limit.0.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+    for (setting, limit) in [
+        (Setting::ClientHeaderTimeout, settings.client_header_timeout),
+        (Setting::ClientIdleTimeout, settings.client_idle_timeout),
+        (Setting::ClientBodyTimeout, settings.client_body_timeout),
+        (Setting::ClientSendTimeout, settings.client_send_timeout),
+        (Setting::RequestTimeout, settings.request_timeout),
+        (Setting::UpstreamResponseTimeout, settings.upstream_response_timeout),
+        (Setting::UpstreamBodyTimeout, settings.upstream_body_timeout),
+        (Setting::GrpcIdleTimeout, settings.grpc_idle_timeout),
+        (Setting::TunnelIdleTimeout, settings.tunnel_idle_timeout),
+    ] {
+        flags.set(setting, millis(limit));
+    }
+    flags.set(Setting::MaxHeaderBytes, Some(settings.max_header_bytes.bytes() as u64));
+    flags.set(Setting::MaxHeaders, Some(settings.max_headers.size() as u64));
+    flags.set(Setting::AccessLog, Some(u64::from(settings.access_log != AccessLog::Off)));
+    flags
 }
 
 /// The mode of I/O.

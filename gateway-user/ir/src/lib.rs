@@ -17,6 +17,7 @@ pub mod order;
 pub mod overlap;
 mod placement;
 mod route;
+mod settings;
 mod tls;
 mod topology;
 mod validate;
@@ -30,6 +31,7 @@ pub use placement::{LabelRequirement, Labels, NodeSelector, Placement};
 pub use route::{
     Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
 };
+pub use settings::{ListenerSettings, Setting, Unit};
 pub use tls::{Certificate, ListenerTls, PrivateKey, TlsVersion};
 pub use topology::{AttachedRoutes, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};
 pub use validate::check_name;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hostname, HttpRoute, ListenerId, ListenerTls, RouteId, SharedMap};
+use crate::{Hostname, HttpRoute, ListenerId, ListenerSettings, ListenerTls, RouteId, SharedMap};
 
 /// Everything that is to be served, but for endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -61,6 +61,9 @@ pub struct Listener {
     /// Its TLS settings; on binds of [`Protocol::Https`] only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
+    /// The settings that its Gateway has of its own.
+    #[serde(skip_serializing_if = "ListenerSettings::is_empty")]
+    pub settings: ListenerSettings,
     /// Routes attached to it.
     #[serde(serialize_with = "attached_as_list::serialize")]
     pub routes: AttachedRoutes,

@@ -22,6 +22,7 @@ mod l4;
 mod observe;
 mod reason;
 mod request_id;
+mod settings;
 mod signal;
 mod tls;
 mod upgrade;

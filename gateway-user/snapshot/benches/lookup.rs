@@ -13,8 +13,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gateway_ir::{
     Action, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir, Listener,
-    ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, RouteId, RouteKind, RouteMatch, Timeouts,
-    WeightedBackend, WeightedTarget,
+    ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, Protocol, RouteId, RouteKind,
+    RouteMatch, Timeouts, WeightedBackend, WeightedTarget,
 };
 use gateway_snapshot::{FieldList, RequestView, WorkerRegexes, compile};
 
@@ -77,7 +77,13 @@ fn ir(shape: Shape, size: usize) -> Ir {
         (id.clone(), hostnames)
     });
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: "http".into() };
-    let listener = Listener { id, hostname: None, tls: None, routes: attached.collect() };
+    let listener = Listener {
+        id,
+        hostname: None,
+        tls: None,
+        settings: ListenerSettings::default(),
+        routes: attached.collect(),
+    };
     let bind =
         Bind { address: BindAddress::Any, port: 80, protocol: Protocol::Http, listeners: vec![listener] };
     let http_routes = routes.into_iter().map(|(id, (_, route))| (id, route)).collect();

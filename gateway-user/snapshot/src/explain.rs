@@ -14,7 +14,7 @@ use crate::rewrite::Scheme;
 use crate::snapshot::{HostTable, ListenerTable, Observer};
 use crate::table::condition::ValueTest;
 use crate::table::{Entry, Mismatch};
-use crate::{BindTable, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
+use crate::{BindTable, ListenerInfo, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
 use text::{bind_text, header_lines, hostname_text, list, path_text, place, text};
 
 /// The steps of a lookup and its result. Prints as one line a step.
@@ -33,6 +33,8 @@ pub struct Explanation {
 pub struct ExplainedHit {
     /// The rule.
     pub rule: Arc<Rule>,
+    /// The listener that took the request.
+    pub listener: Arc<ListenerInfo>,
     /// Bytes of the path that the match covers, as in [`RouteHit`](crate::RouteHit).
     pub matched_len: usize,
 }
@@ -97,7 +99,11 @@ pub fn explain(
         Ok(hit) => {
             let rule = place(hit.rule, hit.match_index);
             steps.push(format!("{rule} takes the request"));
-            taken = Some(ExplainedHit { rule: Arc::clone(hit.rule), matched_len: hit.matched_len });
+            taken = Some(ExplainedHit {
+                rule: Arc::clone(hit.rule),
+                listener: Arc::clone(hit.listener),
+                matched_len: hit.matched_len,
+            });
             Verdict::Hit(rule)
         }
         Err(miss) => {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    BindAddress, ClusterKey, Generation, Hostname, ListenerId, ListenerTls, MatchHostname, Protocol,
+    BindAddress, ClusterKey, Generation, Hostname, ListenerId, ListenerSettings, ListenerTls, MatchHostname,
+    Protocol,
 };
 use hashbrown::HashMap;
 
@@ -56,6 +57,8 @@ pub struct ListenerInfo {
     pub hostname: Option<Hostname>,
     /// The port that clients dial, which redirects refer to.
     pub port: u16,
+    /// The settings that its Gateway has of its own.
+    pub settings: ListenerSettings,
 }
 
 /// The listeners of a bind.
@@ -66,6 +69,8 @@ pub(crate) struct Listeners {
     pub(crate) all: Vec<Arc<ListenerTable>>,
     /// The one that is marked for handshakes without a server name.
     pub(crate) marked: Option<Arc<ListenerTable>>,
+    /// The widest of their settings.
+    pub(crate) settings: ListenerSettings,
 }
 
 /// The routes of a listener. Snapshots share it as a whole, or else host by host.
@@ -179,6 +184,11 @@ impl BindTable {
     /// Its listeners.
     pub fn listeners(&self) -> impl Iterator<Item = &Arc<ListenerInfo>> {
         self.listeners.all.iter().map(|listener| &listener.info)
+    }
+
+    /// The settings of a connection before it is known for which listener it is: the widest of all listeners'.
+    pub fn settings(&self) -> &ListenerSettings {
+        &self.listeners.settings
     }
 
     /// The listener that secures a connection whose client asks for `server_name`, in lower case: that with

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    BindAddress, Certificate, ClusterKey, Endpoints, Hostname, HttpRoute, Ir, ListenerId, MatchHostname,
-    ObjectName, Placement, Protocol, TlsVersion,
+    BindAddress, Certificate, ClusterKey, Endpoints, Hostname, HttpRoute, Ir, ListenerId, ListenerSettings,
+    MatchHostname, ObjectName, Placement, Protocol, TlsVersion,
 };
 
 use crate::bucket::{self, Digest};
@@ -107,6 +107,8 @@ pub struct ListenerItem {
     pub hostname: Option<Hostname>,
     /// Its TLS settings.
     pub tls: Option<ListenerTlsItem>,
+    /// The settings that its Gateway has of its own.
+    pub settings: ListenerSettings,
     /// True if it needs what this node does not know: no route of it is served, and no handshake.
     pub is_closed: bool,
 }

@@ -31,6 +31,7 @@ pub(crate) fn binds(gateways: &[GatewayState<'_>], attached: impl Fn(Place) -> A
                     id,
                     hostname,
                     tls: listener.tls.clone(),
+                    settings: gateway.settings.values,
                     routes: routes.clone(),
                 });
             }

@@ -47,8 +47,8 @@ mod tests {
     use std::sync::Arc;
 
     use gateway_ir::{
-        Bind, BindAddress, Certificate, Hostname, Listener, ListenerId, ListenerTls, PrivateKey, Protocol,
-        RouteId, RouteKind, SharedMap, TlsVersion,
+        Bind, BindAddress, Certificate, Hostname, Listener, ListenerId, ListenerSettings, ListenerTls,
+        PrivateKey, Protocol, RouteId, RouteKind, SharedMap, TlsVersion,
     };
 
     use super::*;
@@ -63,6 +63,7 @@ mod tests {
             id: ListenerId { gateway, listener: "web".to_owned() },
             hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
             tls: None,
+            settings: ListenerSettings::default(),
             routes: (0..routes).map(route).collect(),
         };
         let bind =
@@ -118,6 +119,7 @@ mod tests {
                 id: ListenerId { gateway: ObjectName::new("edge", gateway), listener: name.to_owned() },
                 hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
                 tls,
+                settings: ListenerSettings::default(),
                 routes: SharedMap::new(),
             };
         let tls = |certificates: &[&Arc<Certificate>], min_version, is_default| {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
-use gateway_ir::{BindAddress, NodeSelector, ObjectName, Protocol};
+use gateway_ir::{BindAddress, ListenerSettings, NodeSelector, ObjectName, Protocol};
 
 use crate::Severity;
 use crate::assignment::{Assignments, is_ours_to_choose};
@@ -11,8 +11,9 @@ use crate::certificate::Certificates;
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
-use crate::parameters;
+use crate::parameters::{self, Parameters};
 use crate::reason;
+use crate::settings::GatewaySettingsState;
 use crate::suggest::{self, SearchBudget};
 use crate::view::{self, View};
 
@@ -32,6 +33,8 @@ pub(crate) struct GatewayState<'a> {
     pub(crate) listeners: Vec<ListenerState<'a>>,
     /// The nodes that it is served on, by its own parameters and its class's.
     pub(crate) nodes: NodeSelector,
+    /// The settings of its listeners, by the same.
+    pub(crate) settings: GatewaySettingsState,
 }
 
 /// Every Gateway that is ours, by namespace and name. Of others nothing is said, but for a class that nobody
@@ -41,6 +44,7 @@ pub(crate) fn evaluate<'a>(
     classes: &Classes,
     certificates: &mut Certificates,
     assignments: Option<&Assignments>,
+    process: &ListenerSettings,
     diagnostics: &mut Diagnostics,
 ) -> Vec<GatewayState<'a>> {
     let mut gateways = Vec::new();
@@ -49,8 +53,9 @@ pub(crate) fn evaluate<'a>(
         let class = &gateway.spec.gateway_class_name;
         match classes.states.get(class) {
             Some(ClassState::Foreign) => {}
-            Some(ClassState::Accepted(nodes)) => {
-                gateways.push(state(view, certificates, name, gateway, Ok(nodes), assignments, diagnostics))
+            Some(ClassState::Accepted(class)) => {
+                let parameters = parameters::of_both(view.resources, gateway, class, process);
+                gateways.push(state(view, certificates, name, gateway, parameters, assignments, diagnostics))
             }
             Some(ClassState::Refused(error)) => {
                 let error = ConfigError::new(
@@ -92,16 +97,15 @@ fn state<'a>(
     certificates: &mut Certificates,
     name: ObjectName,
     gateway: &'a Gateway,
-    class: Result<&NodeSelector, ConfigError>,
+    parameters: Result<Parameters, ConfigError>,
     assignments: Option<&Assignments>,
     diagnostics: &mut Diagnostics,
 ) -> GatewayState<'a> {
     let (addresses, errors) = addresses(&name, &gateway.spec.addresses, assignments);
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(|error| error.reason == reason::UNSUPPORTED_ADDRESS);
-    let selected = class.and_then(|nodes| Ok(nodes.and(&parameters::of_gateway(view.resources, gateway)?)));
-    let (nodes, fault) =
-        selected.map_or_else(|fault| (NodeSelector::default(), Some(fault)), |nodes| (nodes, None));
+    let (Parameters { nodes, settings }, fault) =
+        parameters.map_or_else(|fault| (Parameters::default(), Some(fault)), |both| (both, None));
     let refused = fault.or_else(|| unsupported.into_iter().next());
     certificates.start_gateway();
     let mut listeners: Vec<_> = gateway
@@ -121,6 +125,9 @@ fn state<'a>(
     for error in own.chain(theirs) {
         found.error(&object, error);
     }
+    for fault in &settings.faults {
+        found.push(Severity::Error, &object, "infrastructure.parametersRef", &fault.message);
+    }
     for (field, message) in listeners.iter().flat_map(|listener| &listener.notes) {
         found.push(Severity::Warning, &object, field, message);
     }
@@ -136,7 +143,17 @@ fn state<'a>(
     found.bound(&object);
     diagnostics.repeat(&found);
     let created = view::created(&gateway.metadata);
-    GatewayState { name, object: gateway, created, addresses, refused, unassigned, listeners, nodes }
+    GatewayState {
+        name,
+        object: gateway,
+        created,
+        addresses,
+        refused,
+        unassigned,
+        listeners,
+        nodes,
+        settings,
+    }
 }
 
 /// Client certificates mostly say who may come in, so a listener is not served without the check.

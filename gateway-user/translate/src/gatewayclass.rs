@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use gateway_api_types::{ConditionStatus, GatewayClass, GatewayClassStatus};
-use gateway_ir::NodeSelector;
 
 use crate::Severity;
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::features::{self, Support};
-use crate::parameters;
+use crate::parameters::{self, ClassParameters};
 use crate::reason::{self, condition, kind};
+use crate::status::settings_applied;
 use crate::view::View;
 use crate::{TranslateOptions, view};
 
@@ -17,8 +17,8 @@ use crate::{TranslateOptions, view};
 pub(crate) enum ClassState {
     /// Another controller's.
     Foreign,
-    /// Ours, and the nodes that it selects.
-    Accepted(NodeSelector),
+    /// Ours, and its parameters.
+    Accepted(Box<ClassParameters>),
     /// Ours, but it asks for something we do not do.
     Refused(ConfigError),
 }
@@ -43,6 +43,11 @@ pub(crate) fn evaluate(
         if let ClassState::Refused(error) = &state {
             diagnostics.error(&view::class_ref(&name), error);
         }
+        if let ClassState::Accepted(parameters) = &state {
+            for fault in &parameters.settings.faults {
+                diagnostics.push(Severity::Error, &view::class_ref(&name), "parametersRef", &fault.message);
+            }
+        }
         if let Some(status) = status(class, &state, &support) {
             if let Err(why) = &support.version {
                 diagnostics.push(Severity::Warning, &view::class_ref(&name), "", why);
@@ -58,7 +63,10 @@ fn decide(view: &View<'_>, class: &GatewayClass, options: &TranslateOptions) -> 
     if class.spec.controller_name != options.controller_name {
         return ClassState::Foreign;
     }
-    parameters::of_class(view.resources, class).map_or_else(ClassState::Refused, ClassState::Accepted)
+    match parameters::of_class(view.resources, class, &options.settings) {
+        Ok(parameters) => ClassState::Accepted(Box::new(parameters)),
+        Err(error) => ClassState::Refused(error),
+    }
 }
 
 fn status(class: &GatewayClass, state: &ClassState, support: &Support) -> Option<GatewayClassStatus> {
@@ -85,8 +93,14 @@ fn status(class: &GatewayClass, state: &ClassState, support: &Support) -> Option
         Err(why) => (ConditionStatus::False, reason::UNSUPPORTED_VERSION, why.clone()),
     };
     let version = condition(kind::SUPPORTED_VERSION, holds, reason, message, generation);
+    let settings = match state {
+        ClassState::Accepted(parameters) if parameters.settings.is_some() => {
+            Some(settings_applied(&parameters.settings.faults, generation))
+        }
+        _ => None,
+    };
     Some(GatewayClassStatus {
-        conditions: vec![accepted, version],
+        conditions: [accepted, version].into_iter().chain(settings).collect(),
         supported_features: support.features.clone(),
     })
 }

@@ -44,6 +44,7 @@ mod route;
 mod rule;
 mod selector;
 mod served;
+mod settings;
 mod slice;
 mod status;
 mod suggest;
@@ -56,7 +57,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
-use gateway_ir::{Endpoints, Ir, Placement};
+use gateway_ir::{Endpoints, Ir, ListenerSettings, Placement};
 use serde::{Serialize, Serializer};
 
 pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
@@ -68,6 +69,7 @@ pub use hosts::HostTotals;
 pub use price::{Admission, Admitted, RegexLimits, Walk};
 pub use report::{NodeReport, RejectedBind, RejectionReason};
 pub use route::object_kind;
+pub use settings::EffectiveSetting;
 pub use status::{MissingGateway, StatusSet};
 pub use translator::{Rebuilt, Translator};
 pub use wants::secret_wants;
@@ -90,6 +92,8 @@ pub struct TranslateOptions {
     pub address_ownership: AddressOwnership,
     /// Ownership of hosts by namespace.
     pub host_ownership: HostOwnership,
+    /// The process's own settings, which bound those of Gateways; absent ones have no limit.
+    pub settings: ListenerSettings,
 }
 
 /// Policies that the process applies to requests before it matches them, and that make matches dead.
@@ -177,6 +181,7 @@ impl Default for TranslateOptions {
             regex: RegexLimits::default(),
             address_ownership: AddressOwnership::default(),
             host_ownership: HostOwnership::default(),
+            settings: ListenerSettings::default(),
         }
     }
 }

@@ -6,43 +6,96 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{Gateway, GatewayClass, GatewayConfig, Kind, OWN_GROUP, ObjectKey, ResourceSet};
-use gateway_ir::{Labels, NodeSelector};
+use gateway_ir::{Labels, ListenerSettings, NodeSelector};
 
 use crate::diagnostics::ConfigError;
 use crate::reason;
 use crate::selector;
+use crate::settings::{ClassSettings, GatewaySettingsState};
 use crate::suggest::{self, CANDIDATES_MAX, SearchBudget};
 
 static NO_LABELS: Labels = BTreeMap::new();
 
-/// The nodes of a class; every node if it has no parameters.
+/// The parameters of a class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClassParameters {
+    /// The nodes that it selects.
+    pub(crate) nodes: NodeSelector,
+    /// Defaults and maxima of its Gateways' settings.
+    pub(crate) settings: ClassSettings,
+}
+
+/// The parameters of a Gateway.
+#[derive(Debug, Default)]
+pub(crate) struct OwnParameters<'a> {
+    /// The nodes that it selects.
+    pub(crate) nodes: NodeSelector,
+    /// Its GatewayConfig.
+    pub(crate) config: Option<(ObjectKey, &'a GatewayConfig)>,
+}
+
+/// The parameters of a class; every node and no settings if it has none. `process` has the flags.
 ///
 /// # Errors
 /// Its parameters are missing, of a kind that is not supported, or not valid.
-pub(crate) fn of_class(resources: &ResourceSet, class: &GatewayClass) -> Result<NodeSelector, ConfigError> {
-    let Some(parameters) = &class.spec.parameters_ref else { return Ok(NodeSelector::default()) };
+pub(crate) fn of_class(
+    resources: &ResourceSet,
+    class: &GatewayClass,
+    process: &ListenerSettings,
+) -> Result<ClassParameters, ConfigError> {
+    let Some(parameters) = &class.spec.parameters_ref else { return Ok(ClassParameters::default()) };
     let field = "parametersRef";
     check_kind(field, &parameters.group, &parameters.kind)?;
     let Some(namespace) = &parameters.namespace else {
         let message = format!("a {} lives in a namespace; name it", Kind::GatewayConfig);
         return Err(invalid(&format!("{field}.namespace"), message));
     };
-    selected(resources, field, ObjectKey::new(namespace, &parameters.name))
+    let (key, config, nodes) = found(resources, field, ObjectKey::new(namespace, &parameters.name))?;
+    Ok(ClassParameters { nodes, settings: ClassSettings::of(&key, config, process) })
 }
 
-/// The nodes of a Gateway by its own parameters; every node if it has none.
+/// The parameters of a Gateway of its own; every node and no settings if it has none.
 ///
 /// # Errors
 /// As [`of_class`].
-pub(crate) fn of_gateway(resources: &ResourceSet, gateway: &Gateway) -> Result<NodeSelector, ConfigError> {
+pub(crate) fn of_gateway<'a>(
+    resources: &'a ResourceSet,
+    gateway: &Gateway,
+) -> Result<OwnParameters<'a>, ConfigError> {
     let infrastructure = gateway.spec.infrastructure.as_ref();
     let Some(parameters) = infrastructure.and_then(|one| one.parameters_ref.as_ref()) else {
-        return Ok(NodeSelector::default());
+        return Ok(OwnParameters::default());
     };
     let field = "infrastructure.parametersRef";
     check_kind(field, &parameters.group, &parameters.kind)?;
     let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
-    selected(resources, field, ObjectKey::new(namespace, &parameters.name))
+    let (key, config, nodes) = found(resources, field, ObjectKey::new(namespace, &parameters.name))?;
+    Ok(OwnParameters { nodes, config: Some((key, config)) })
+}
+
+/// The parameters of a Gateway and its class, together.
+#[derive(Default)]
+pub(crate) struct Parameters {
+    pub(crate) nodes: NodeSelector,
+    pub(crate) settings: GatewaySettingsState,
+}
+
+/// The parameters of a Gateway and its class, together. `process` has the flags.
+///
+/// # Errors
+/// As [`of_class`].
+pub(crate) fn of_both(
+    resources: &ResourceSet,
+    gateway: &Gateway,
+    class: &ClassParameters,
+    process: &ListenerSettings,
+) -> Result<Parameters, ConfigError> {
+    let own = of_gateway(resources, gateway)?;
+    let config = own.config.as_ref().map(|(key, config)| (key, *config));
+    Ok(Parameters {
+        nodes: class.nodes.and(&own.nodes),
+        settings: class.settings.of_gateway(config, process),
+    })
 }
 
 /// Names of the nodes that a Gateway may have addresses on; `None` if they are all, also if its parameters are not valid:
@@ -53,7 +106,8 @@ pub(crate) fn allowed(resources: &ResourceSet, gateway: &Gateway) -> Option<BTre
         .values()
         .find(|one| one.metadata.name.as_deref() == Some(&*gateway.spec.gateway_class_name))?;
     let own = of_gateway(resources, gateway).ok()?;
-    let selector: NodeSelector = of_class(resources, class).ok()?.and(&own);
+    let class = of_class(resources, class, &ListenerSettings::default()).ok()?;
+    let selector = class.nodes.and(&own.nodes);
     if selector.is_any() {
         return None;
     }
@@ -84,7 +138,12 @@ fn check_kind(field: &str, group: &str, kind: &str) -> Result<(), ConfigError> {
     }
 }
 
-fn selected(resources: &ResourceSet, field: &str, key: ObjectKey) -> Result<NodeSelector, ConfigError> {
+/// A GatewayConfig and the nodes that it selects.
+fn found<'a>(
+    resources: &'a ResourceSet,
+    field: &str,
+    key: ObjectKey,
+) -> Result<(ObjectKey, &'a GatewayConfig, NodeSelector), ConfigError> {
     let kind = Kind::GatewayConfig;
     let Some(config) = resources.gateway_configs.get(&key) else {
         let hint =
@@ -92,8 +151,9 @@ fn selected(resources: &ResourceSet, field: &str, key: ObjectKey) -> Result<Node
         let message = format!("no {kind} {key}; create it, or take parametersRef away");
         return Err(invalid(&format!("{field}.name"), message).with_hint(hint));
     };
-    selector_of(config)
-        .map_err(|(place, why)| invalid(field, format!("{kind} {key}: spec.nodes.{place}: {why}")))
+    let nodes = selector_of(config)
+        .map_err(|(place, why)| invalid(field, format!("{kind} {key}: spec.nodes.{place}: {why}")))?;
+    Ok((key, config, nodes))
 }
 
 fn selector_of(config: &GatewayConfig) -> Result<NodeSelector, (String, String)> {

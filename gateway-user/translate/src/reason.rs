@@ -16,12 +16,18 @@ pub(crate) mod kind {
     pub(crate) const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     pub(crate) const PROGRAMMED: &str = "Programmed";
     pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
+    /// Of our own, on a Gateway and a GatewayClass: whether the settings of their GatewayConfigs are in force as written.
+    pub(crate) const SETTINGS_APPLIED: &str = "sluice.dev/SettingsApplied";
     pub(crate) const SUPPORTED_VERSION: &str = "SupportedVersion";
 }
 
+/// Of our own, with `sluice.dev/SettingsApplied`, which is then false.
+pub(crate) const ABOVE_MAXIMUM: &str = "AboveMaximum";
 pub(crate) const ACCEPTED: &str = "Accepted";
 pub(crate) const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
 pub(crate) const ADDRESS_NOT_USABLE: &str = "AddressNotUsable";
+/// Of our own, with `sluice.dev/SettingsApplied`.
+pub(crate) const APPLIED: &str = "Applied";
 pub(crate) const BACKEND_NOT_FOUND: &str = "BackendNotFound";
 /// Of our own, with `Accepted`: every host of the route is another namespace's.
 pub(crate) const HOST_OWNED_BY_OTHER_NAMESPACE: &str = "HostOwnedByOtherNamespace";
@@ -32,6 +38,8 @@ pub(crate) const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
 pub(crate) const INVALID_KIND: &str = "InvalidKind";
 pub(crate) const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub(crate) const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
+/// Of our own, with `sluice.dev/SettingsApplied`, which is then false.
+pub(crate) const INVALID_VALUE: &str = "InvalidValue";
 pub(crate) const LISTENERS_NOT_RESOLVED: &str = "ListenersNotResolved";
 pub(crate) const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
 /// Of our own, with `sluice.dev/HostConflict`.
@@ -58,6 +66,8 @@ pub(crate) const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
 pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 pub(crate) const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
+/// Of our own, with `sluice.dev/SettingsApplied`, which is then false.
+pub(crate) const WITHOUT_EFFECT: &str = "WithoutEffect";
 
 /// Most bytes of a condition's message. The API takes 32,768 characters of each, but a Gateway has four
 /// conditions for each of 64 listeners, an HTTPRoute three for each of 32 parents, and etcd takes 1.5 MiB of

@@ -17,6 +17,7 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::placement;
 use crate::reason::{self, condition, kind};
+use crate::settings::{EffectiveSetting, SettingFault};
 
 /// The full status of every object that is ours to judge. No condition has a transition time: the status
 /// writer knows the clock and what was written before.
@@ -48,6 +49,9 @@ pub struct StatusSet {
     /// The nodes of Gateways that are not served on every one.
     #[serde(skip)]
     pub(crate) placement: Arc<Placement>,
+    /// The settings of each Gateway as they are in force.
+    #[serde(skip)]
+    pub settings: Arc<BTreeMap<ObjectName, Vec<EffectiveSetting>>>,
     /// The node of each address that was assigned: of the others none is asked.
     #[serde(skip)]
     pub(crate) owners: BTreeMap<IpAddr, String>,
@@ -81,6 +85,10 @@ impl StatusSet {
             programmed(gateway),
             resolved_refs(&status.listeners, generation),
         ];
+        let settings = &gateway.settings;
+        if settings.has_own || !settings.faults.is_empty() {
+            status.conditions.push(settings_applied(&settings.faults, generation));
+        }
         for listener in gateway.spec_listeners().filter(|listener| gateway.programs(listener)) {
             let binds = gateway.addresses.iter().map(|address| (*address, listener.spec.port)).collect();
             self.binds.insert(listener.id.clone(), binds);
@@ -90,6 +98,18 @@ impl StatusSet {
         }
         self.gateways.insert(gateway.name.clone(), status);
     }
+}
+
+/// `sluice.dev/SettingsApplied` of a Gateway or a class whose GatewayConfigs have settings.
+pub(crate) fn settings_applied(faults: &[SettingFault], generation: Option<i64>) -> Condition {
+    let (status, reason, message) = match faults.first() {
+        Some(first) => {
+            let messages = faults.iter().map(|fault| &fault.message);
+            (ConditionStatus::False, first.reason, reason::list(messages))
+        }
+        None => (ConditionStatus::True, reason::APPLIED, "every setting is in force as written".to_owned()),
+    };
+    condition(kind::SETTINGS_APPLIED, status, reason, message, generation)
 }
 
 /// Says that no node serves a Gateway, wherever it would be served if there were one.

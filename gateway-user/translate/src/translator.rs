@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
-use gateway_ir::{Ir, Placement, RouteId};
+use gateway_ir::{Ir, ObjectName, Placement, RouteId};
 use gateway_regex::Library;
 
 use crate::assignment::Assignments;
@@ -19,6 +19,7 @@ use crate::memo::Routes;
 use crate::price::{self, Prices};
 use crate::read::Reader;
 use crate::served::Served;
+use crate::settings::EffectiveSetting;
 use crate::status::StatusSet;
 use crate::view::View;
 use crate::{
@@ -126,8 +127,14 @@ impl PreviousState {
 
         let classes = gatewayclass::evaluate(&view, options, &mut diagnostics);
         self.certificates.start();
-        let mut gateways =
-            gateway::evaluate(&view, &classes, &mut self.certificates, assignments, &mut diagnostics);
+        let mut gateways = gateway::evaluate(
+            &view,
+            &classes,
+            &mut self.certificates,
+            assignments,
+            &options.settings,
+            &mut diagnostics,
+        );
         self.certificates.finish();
         let host_claims = Claims::of(&view, options.host_ownership, &mut diagnostics);
         conflict::resolve(&mut gateways, options, &host_claims, &mut diagnostics);
@@ -162,6 +169,7 @@ impl PreviousState {
             digests,
             placement: Arc::clone(&placement),
             owners: assignments.map(Assignments::owners).unwrap_or_default(),
+            settings: Arc::new(gateways.iter().map(settings_of).collect()),
             missing_gateways: self.routes.missing_gateways().collect(),
             ..StatusSet::default()
         };
@@ -218,4 +226,9 @@ impl PreviousState {
         }
         refused
     }
+}
+
+/// The settings of a Gateway as they are in force.
+fn settings_of(gateway: &GatewayState<'_>) -> (ObjectName, Vec<EffectiveSetting>) {
+    (gateway.name.clone(), gateway.settings.effective.clone())
 }

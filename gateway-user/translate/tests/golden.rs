@@ -4,7 +4,8 @@
 //!
 //! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case
 //! replaces one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
-//! `# with: host-ownership=oldest-namespace` or `# with: address-ownership=shared` sets an option.
+//! `# with: host-ownership=oldest-namespace` or `# with: address-ownership=shared` sets an option, and one like
+//! `# with: clientIdleTimeout=20000` the flag behind a setting, in milliseconds.
 
 mod common;
 
@@ -12,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
+use gateway_ir::Setting;
 use gateway_translate::{AddressOwnership, HostOwnership, TranslateOptions, translate};
 
 const MARKER: &str = "--- # expected\n";
@@ -50,7 +52,11 @@ fn options(input: &str) -> Result<TranslateOptions, String> {
         match line {
             "host-ownership=oldest-namespace" => options.host_ownership = HostOwnership::OldestNamespace,
             "address-ownership=shared" => options.address_ownership = AddressOwnership::Shared,
-            other => return Err(format!("no option {other}")),
+            flag => {
+                let (name, value) = flag.split_once('=').ok_or_else(|| format!("no option {flag}"))?;
+                let setting = Setting::named(name).ok_or_else(|| format!("no option {name}"))?;
+                options.settings.set(setting, Some(value.parse().map_err(|_| format!("no number {value}"))?));
+            }
         }
     }
     Ok(options)

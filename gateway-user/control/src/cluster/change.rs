@@ -13,12 +13,13 @@ use super::op::{Op, Ops, Transition, json};
 
 /// The condition types that the Gateway API gives to the controller, per place, those of earlier versions
 /// included. Any other type is somebody else's, but for the one of our own.
-const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion"];
-const OF_GATEWAY: &[&str] = &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready"];
+const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion", SETTINGS_APPLIED];
+const OF_GATEWAY: &[&str] = &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready", SETTINGS_APPLIED];
 const OF_LISTENER: &[&str] =
     &[PROGRAMMED, "Accepted", "ResolvedRefs", "Conflicted", "OverlappingTLSConfig", "Detached", "Ready"];
 const OF_ROUTE: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid", "sluice.dev/HostConflict"];
 const PROGRAMMED: &str = "Programmed";
+const SETTINGS_APPLIED: &str = "sluice.dev/SettingsApplied";
 
 /// A status that is to be written: operations on one version of one object.
 #[derive(Clone, Debug, PartialEq)]

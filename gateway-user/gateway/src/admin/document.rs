@@ -39,6 +39,9 @@ pub(crate) struct StatusDocument {
     pub(crate) nodes: Vec<NodeLine>,
     /// Every listener of our Gateways.
     pub(crate) listeners: Vec<ListenerLine>,
+    /// Settings of the Gateways that GatewayConfigs give some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) settings: Vec<SettingLine>,
     /// Every route and parent.
     pub(crate) routes: Vec<RouteLine>,
     /// Errors and warnings in files and resources, one line each.
@@ -230,6 +233,20 @@ pub(crate) struct ListenerLine {
     pub(crate) attached_routes: i32,
     /// Conditions by type.
     pub(crate) conditions: BTreeMap<String, ConditionLine>,
+}
+
+/// One setting of a Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SettingLine {
+    /// `namespace/name`.
+    pub(crate) gateway: String,
+    /// Its field in a GatewayConfig.
+    pub(crate) setting: String,
+    /// The value in force; `none` for no limit.
+    pub(crate) value: String,
+    /// Where that is written: a field of a GatewayConfig, or a flag.
+    pub(crate) source: String,
 }
 
 /// One route and parent.

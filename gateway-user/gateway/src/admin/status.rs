@@ -11,10 +11,12 @@ use gateway_api_types::Condition;
 use gateway_control::source::kube::Cluster;
 use gateway_control::steer::SharedSteering;
 use gateway_control::view::{Live, View};
-use gateway_ir::ListenerId;
+use gateway_ir::{ListenerId, ObjectName};
+use gateway_translate::{EffectiveSetting, StatusSet};
 
 use super::document::{
-    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, TookOverLine, address,
+    ConditionLine, Io, ListenerLine, Process, RouteLine, SettingLine, StatusDocument, Steering, TookOverLine,
+    address,
 };
 use super::{Facts, Shared, served};
 use crate::cmd::version::VERSIONS;
@@ -87,6 +89,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             Some(live) => served::listeners(live, facts),
             None => listeners(view, facts),
         },
+        settings: settings(&view.status),
         routes: match served_by_word(view) {
             Some(live) => served::routes(live),
             None => routes(view),
@@ -150,6 +153,18 @@ fn binds_of(live: &Live, id: &ListenerId) -> Vec<(String, u16, String)> {
             (address(bind.address), bind.port, hostname)
         })
         .collect()
+}
+
+/// Every setting of each Gateway that GatewayConfigs give one.
+fn settings(status: &StatusSet) -> Vec<SettingLine> {
+    let configured = status.settings.iter().filter(|(_, all)| all.iter().any(|one| one.is_configured()));
+    let line = |gateway: &ObjectName, one: &EffectiveSetting| SettingLine {
+        gateway: gateway.to_string(),
+        setting: one.name.to_owned(),
+        value: one.value.clone(),
+        source: one.source.clone(),
+    };
+    configured.flat_map(|(gateway, all)| all.iter().map(move |one| line(gateway, one))).collect()
 }
 
 fn routes(view: &View) -> Vec<RouteLine> {

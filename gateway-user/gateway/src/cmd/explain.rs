@@ -84,6 +84,11 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     let mut text = note;
     text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
     text.extend(outcome.iter().flat_map(|outcome| &outcome.lines).map(|line| format!("{line}\n")));
+    if let Some(hit) = &explanation.hit {
+        let settings = resources.translation.status.settings.get(&hit.listener.id.gateway);
+        let configured = settings.into_iter().flatten().filter(|one| one.is_configured());
+        text.extend(configured.map(|one| format!("{}: {} ({})\n", one.name, one.value, one.source)));
+    }
     let errors = resources.view.diagnostics.iter().filter(|line| line.is_error()).count();
     if errors > 0 {
         text.push_str(&format!("note: {errors} errors keep objects out of this; see `sluice check`\n"));

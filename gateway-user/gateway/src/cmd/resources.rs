@@ -145,5 +145,6 @@ pub(crate) fn translate_options(settings: &Settings, over_cluster: bool) -> Tran
             Ownership::OldestNamespace => HostOwnership::OldestNamespace,
             Ownership::Shared => HostOwnership::Shared,
         },
+        settings: wire::listener_settings(settings),
     }
 }

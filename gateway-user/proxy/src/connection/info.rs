@@ -3,10 +3,13 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gateway_snapshot::rewrite::Scheme;
 
+use crate::config::Timeouts;
 use crate::context::{Control, WorkerContext};
+use crate::exchange::route::bind_table;
 use crate::tls::layer::TlsInfo;
 
 /// One connection as its requests see it, whatever protocol they come by.
@@ -33,6 +36,26 @@ impl ConnInfo {
     ) -> Self {
         let trusted = context.config.trusts(peer.ip());
         Self { context, control, peer, local, bind: Cell::new(local), trusted, tls: None }
+    }
+
+    /// A time limit of the connection: that of the listener that it was secured for; in the clear, where each request may be
+    /// another one's, the widest of its bind's, so that no listener cuts another one's clients.
+    pub(crate) fn limit(&self, pick: impl FnOnce(&Timeouts) -> Duration) -> Duration {
+        if let Some(settings) = self.tls.as_ref().and_then(|tls| tls.settings.as_ref()) {
+            return pick(&settings.timeouts);
+        }
+        match self.tls.is_none() && self.context.has_settings() {
+            true => self.widest(pick),
+            false => pick(&self.context.config.timeouts),
+        }
+    }
+
+    #[cold]
+    fn widest(&self, pick: impl FnOnce(&Timeouts) -> Duration) -> Duration {
+        let live = self.context.live();
+        let table = bind_table(self, &live.snapshot);
+        let settings = table.and_then(|table| live.settings(table.settings()));
+        pick(settings.as_ref().map_or(&self.context.config.timeouts, |settings| &settings.timeouts))
     }
 
     /// Has the connection pass for this client's, as if it had come by itself.

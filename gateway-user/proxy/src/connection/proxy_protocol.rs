@@ -23,7 +23,7 @@ impl ServerConnection {
     /// Takes the header from the first bytes, which are in the inbox; what came behind it stays there. `None` if there
     /// is no good one: that was counted, and the connection is closed.
     pub(crate) async fn read_proxy_header(mut self: Box<Self>) -> Option<Box<Self>> {
-        let limit = self.limited(self.info.context.config.timeouts.client_header);
+        let limit = self.limited(self.info.limit(|limits| limits.client_header));
         self.stream.recv.set_deadline(Some(limit));
         let control = Rc::clone(&self.info.control);
         // Nothing but a drain's maximum ends it otherwise.

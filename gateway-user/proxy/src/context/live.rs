@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_ir::{Certificate, ListenerTls, RuleErrorKind, TlsVersion};
+use gateway_ir::{Certificate, ListenerSettings, ListenerTls, RuleErrorKind, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
 use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerOptions, ServerTls};
 use hashbrown::HashMap;
@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use super::shares::{Shared, Shares};
 use crate::ProxyConfig;
 use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
+use crate::settings::Settings;
 use crate::upstream::{Cluster, Upstreams};
 
 /// A snapshot with this worker's own caches. Requests borrow it for the lookup only.
@@ -26,6 +27,8 @@ pub(crate) struct Live {
     /// keeps them there.
     servers: HashMap<usize, ServerTls>,
     credentials: Credentials,
+    /// By what Gateways have of their own; one for all that have the same.
+    settings: HashMap<ListenerSettings, Rc<Settings>>,
 }
 
 /// Certificates that are ready to sign, by their place in memory, where they stay as long as they are in here. Each is made
@@ -41,6 +44,8 @@ type Resolved = Option<(u64, Rc<Cluster>)>;
 pub(crate) struct Routed {
     pub(crate) rule: Arc<Rule>,
     pub(crate) listener: Arc<ListenerInfo>,
+    /// The listener's settings.
+    pub(crate) settings: Rc<Settings>,
     /// Shares that count its requests while they are under way.
     pub(crate) shared: Shared,
     /// How its last request ended, and the series of such ends: nearly all end alike, and texts need not be compared.
@@ -76,6 +81,7 @@ impl Live {
             routed: RefCell::default(),
             servers,
             credentials,
+            settings: settings(&snapshot, config),
             snapshot,
         }
     }
@@ -85,18 +91,35 @@ impl Live {
         self.servers.get(&Arc::as_ptr(settings).addr())
     }
 
-    /// The worker's handle on a rule and listener of this snapshot; `shares` are the worker's.
+    /// True if a Gateway has settings of its own.
+    pub(crate) fn has_settings(&self) -> bool {
+        !self.settings.is_empty()
+    }
+
+    /// The settings of listeners with these of their own; `None` if those are the process's.
+    pub(crate) fn settings(&self, own: &ListenerSettings) -> Option<Rc<Settings>> {
+        self.settings.get(own).map(Rc::clone)
+    }
+
+    /// The worker's handle on a rule and listener of this snapshot; `shares` and `process` are the worker's.
     pub(crate) fn routed(
         &self,
         rule: &Arc<Rule>,
         listener: &Arc<ListenerInfo>,
         shares: &Shares,
+        process: &Rc<Settings>,
     ) -> Rc<Routed> {
         let key = (Arc::as_ptr(rule).addr(), Arc::as_ptr(listener).addr());
         let mut routed = self.routed.borrow_mut();
         let fresh = || {
             let shared = shares.of(&rule.route.id.object.namespace, &listener.text);
-            Rc::new(Routed { rule: rule.clone(), listener: listener.clone(), shared, last: Cell::new(None) })
+            Rc::new(Routed {
+                rule: rule.clone(),
+                listener: listener.clone(),
+                settings: self.settings(&listener.settings).unwrap_or_else(|| Rc::clone(process)),
+                shared,
+                last: Cell::new(None),
+            })
         };
         Rc::clone(routed.entry(key).or_insert_with(fresh))
     }
@@ -116,6 +139,17 @@ impl Live {
             }
         }
     }
+}
+
+/// Settings that differ from the process's: of each listener, and of each bind's connections.
+fn settings(snapshot: &Snapshot, config: &ProxyConfig) -> HashMap<ListenerSettings, Rc<Settings>> {
+    let of_binds = snapshot.binds().map(|bind| bind.settings());
+    let of_listeners = snapshot.binds().flat_map(|bind| bind.listeners()).map(|listener| &listener.settings);
+    let mut settings = HashMap::new();
+    for own in of_binds.chain(of_listeners).filter(|own| !own.is_empty()) {
+        settings.entry(*own).or_insert_with(|| Rc::new(Settings::of(config, own)));
+    }
+    settings
 }
 
 fn servers(

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use gateway_io::BufferLevel;
 use gateway_io::{Driver, buffer_level, now, pool_stats};
-use gateway_ir::{Generation, Ir};
+use gateway_ir::{Generation, Ir, ListenerSettings};
 use gateway_snapshot::compile;
 
 pub(crate) use control::{Control, Place};
@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::metrics::WorkerMetrics;
 use crate::observe::access_log::{Batch, Record};
 use crate::request_id::Random;
+use crate::settings::Settings;
 use crate::upstream::Upstreams;
 
 /// Of the connections there may be, in hundredths, those whose clients have finished sending and wait for a response.
@@ -62,6 +63,8 @@ pub(crate) struct WorkerContext {
     close_spread: Cell<Option<(Instant, Duration)>>,
     /// Connections over HTTP/2 without a stream.
     quiet_h2: EvictableSlots,
+    /// The settings of listeners that have none of their own.
+    pub(crate) settings: Rc<Settings>,
     live: RefCell<Rc<Live>>,
     batch: RefCell<Batch>,
     log: LogSink,
@@ -84,6 +87,7 @@ impl WorkerContext {
             drain_spread: Cell::default(),
             close_spread: Cell::default(),
             live: RefCell::new(Rc::new(Live::new(empty, &config, None))),
+            settings: Rc::new(Settings::of(&config, &ListenerSettings::default())),
             batch: RefCell::default(),
             log,
             config,
@@ -94,6 +98,11 @@ impl WorkerContext {
     /// The generation for a new request.
     pub(crate) fn live(&self) -> Rc<Live> {
         Rc::clone(&self.live.borrow())
+    }
+
+    /// True if a Gateway of the generation for new requests has settings of its own.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.live.borrow().has_settings()
     }
 
     /// Has new requests routed by another generation.
@@ -178,9 +187,9 @@ impl WorkerContext {
         closed > 0
     }
 
-    /// Writes an access log line, if there is a log.
+    /// Writes an access log line.
     pub(crate) fn log(&self, record: &Record<'_>) {
-        if self.config.access_log && self.batch.borrow_mut().push(record, &self.clock) {
+        if self.batch.borrow_mut().push(record, &self.clock) {
             self.flush_log();
         }
     }

@@ -5,7 +5,6 @@ use super::wire::{AttemptError, HeadTimeout, ResponseSink, ResponseSource};
 use crate::Reason;
 use crate::body::ends::Sink;
 use crate::body::pacing::SendTimeout;
-use crate::context::WorkerContext;
 use crate::exchange::deliver;
 
 /// Most interim responses to one request. One with 100 and one with 103 are usual, 102 may be repeated (RFC 2518 section
@@ -40,12 +39,10 @@ impl From<Result<bool, AttemptError>> for AttemptEnd {
 
 /// Receives up to a final head; passes interim ones on. True if it changes protocols.
 pub(super) async fn attempt<S: ResponseSource, K: ResponseSink>(
-    context: &WorkerContext,
     source: &mut S,
     sink: &mut K,
     progress: &Progress,
 ) -> Result<bool, AttemptError> {
-    let timeouts = &context.config.timeouts;
     let mut interim = 0;
     loop {
         source.head(HeadTimeout { limit: progress.waits.response_header, progress }).await?;
@@ -62,7 +59,7 @@ pub(super) async fn attempt<S: ResponseSource, K: ResponseSink>(
         }
         sink.interim(&head).map_err(|_| AttemptError::For(Reason::FilteredResponseInvalid))?;
         sink.body()
-            .flush(SendTimeout::of(timeouts.client_send))
+            .flush(SendTimeout::of(progress.waits.client_send.limit))
             .await
             .map_err(|fault| AttemptError::For(deliver::reason(&fault)))?;
     }

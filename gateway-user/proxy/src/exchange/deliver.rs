@@ -10,7 +10,7 @@ use super::wire::{AttemptError, ResponseSink, ResponseSource};
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::body::ends::{PumpError, Sink as _};
-use crate::body::pacing::{Pacing, SendTimeout};
+use crate::body::pacing::Pacing;
 use crate::body::pump::{Pump, PumpEnd, ResponseStart};
 use crate::context::WorkerContext;
 use crate::filters::edit_response;
@@ -49,14 +49,13 @@ pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
     edit_response(filters, head.fields, || context.clock.http_date(), edits).map_err(|_| invalid)?;
     sink.head(&head, edits).map_err(|_| invalid)?;
     source.begin_body().map_err(|fault| AttemptError::For(reason(&fault)))?;
-    let timeouts = &context.config.timeouts;
     let mut pump = Pump {
         source: source.body(),
         sink: sink.body(),
         pacing: Pacing {
             wait: progress.waits.upstream_body,
             min_rate: None,
-            send_timeout: SendTimeout::of_client(timeouts),
+            send_timeout: progress.waits.client_send,
             budget: CoopBudget::of(context),
         },
         trailers: None,
@@ -89,8 +88,7 @@ pub(super) async fn switch<S: ResponseSource, K: ResponseSink>(
     progress.status.set(status);
     source.begin_body().map_err(|fault| AttemptError::For(reason(&fault)))?;
     sink.body().begin();
-    let timeout = SendTimeout::of_client(&context.config.timeouts);
-    sink.body().flush(timeout).await.map_err(|fault| AttemptError::For(reason(&fault)))
+    sink.body().flush(progress.waits.client_send).await.map_err(|fault| AttemptError::For(reason(&fault)))
 }
 
 /// Notes that the backend has responded.

@@ -62,8 +62,8 @@ impl<W: Wire> Exchange<'_, W> {
         // Where a slow message holds a connection, as with HTTP/1.1, calls have the limits of any request.
         let is_stream = self.record.is_grpc && cluster.protocol == BackendProtocol::Http2;
         let deadline = self.record.is_grpc.then(|| limit::deadline(&self.wire.request())).flatten();
-        let limit = Limit::of(&routed, &self.info.context, self.record.began, deadline);
-        let waits = Waits::of(&context.config.timeouts, is_stream);
+        let limit = Limit::of(&routed, self.record.began, deadline);
+        let waits = Waits::of(&routed.settings.timeouts, is_stream);
         let ends_at = |limit: &Limit| Some((Instant::now().checked_add(limit.left)?, limit.reason));
         let progress = Progress::new(permit, waits, limit.as_ref().and_then(ends_at));
         let end_of_limit = progress.limit.map(|(end, _)| end);
@@ -129,7 +129,7 @@ impl<W: Wire> Exchange<'_, W> {
                 let mut upload =
                     pin!(Upload { context, source, sink, trailers, progress, replay: &replay }.run());
                 let mut upload = Uploading::new(upload.as_mut());
-                let end = upload.beside(pin!(attempt(context, response, client, progress))).await;
+                let end = upload.beside(pin!(attempt(response, client, progress))).await;
                 let switches = match decide(end.into(), may_retry, &replay) {
                     Decision::Deliver => false,
                     Decision::Switch => true,

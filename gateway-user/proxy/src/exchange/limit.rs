@@ -6,7 +6,7 @@ use gateway_http::grpc;
 use gateway_http::head::RequestParts;
 
 use crate::Reason;
-use crate::context::{Routed, WorkerContext};
+use crate::context::Routed;
 
 /// A year.
 const MAX_DEADLINE: Duration = Duration::from_secs(365 * 86_400);
@@ -20,15 +20,9 @@ pub(super) struct Limit {
 
 impl Limit {
     /// For a request that began at `began` with this deadline; `None` without a limit.
-    pub(super) fn of(
-        routed: &Routed,
-        context: &WorkerContext,
-        began: Instant,
-        deadline: Option<Duration>,
-    ) -> Option<Self> {
+    pub(super) fn of(routed: &Routed, began: Instant, deadline: Option<Duration>) -> Option<Self> {
         let timeouts = routed.rule.timeouts;
-        let own = context.config.timeouts.request;
-        let request = timeouts.request_ms.map_or(own, Duration::from_millis);
+        let request = routed.settings.request_limit(timeouts.request_ms.map(Duration::from_millis));
         let backend = timeouts.backend_request_ms.map(Duration::from_millis).unwrap_or_default();
         let since = |limit: Duration| limit.saturating_sub(began.elapsed());
         let request =

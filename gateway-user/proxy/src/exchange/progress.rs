@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::waits::Waits;
 use crate::Reason;
+use crate::body::pacing::SendTimeout;
 use crate::clock::now;
 use crate::upstream::Permit;
 
@@ -73,6 +74,11 @@ impl Progress {
     /// Longest wait for a piece of the response's content.
     pub(crate) fn body_wait(&self) -> Duration {
         self.waits.upstream_body
+    }
+
+    /// The slowest pace at which the client may take its response.
+    pub(crate) fn client_pace(&self) -> SendTimeout {
+        self.waits.client_send
     }
 
     /// For another attempt of the same request.

@@ -180,10 +180,11 @@ async fn find(
             }
         }
     };
-    let routed = live.routed(hit.rule, hit.listener, &info.context.shares);
+    let routed = live.routed(hit.rule, hit.listener, &info.context.shares, &info.context.settings);
     let matched_len = hit.matched_len;
     record.match_index = hit.match_index;
     record.routed = Some(Rc::clone(&routed));
+    routed.settings.check_head(request)?;
     match &routed.rule.action {
         Action::Fail(failure) => Err(Reason::Failure(failure.kind)),
         Action::Forward(_) | Action::Redirect(_) => Ok(MatchedRoute { live, routed, matched_len }),

@@ -54,7 +54,7 @@ pub(crate) async fn send(
     let to_head = head.is_some_and(|head| head.meta.method == Method::Head);
     let written = render(&conn.info, scratch, record, reply, (to_head, Persistence::new(version, keep)));
     let Some((out, body, status)) = written else { return Disposition::Close };
-    let limit = SendTimeout::of(conn.info.context.config.timeouts.client_send);
+    let limit = SendTimeout::of(conn.info.limit(|limits| limits.client_send));
     conn.stream.send.queue(out);
     let control = Rc::clone(&conn.info.control);
     record.status = status;

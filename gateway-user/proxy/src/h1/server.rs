@@ -237,7 +237,7 @@ impl ServerConnection {
     async fn head(&mut self, scratch: &mut Scratch, record: &mut RequestRecord) -> Result<Head, HeadError> {
         let worker = Rc::clone(self.worker());
         let config = &worker.context.config;
-        let limit = self.limited(config.timeouts.client_header);
+        let limit = self.limited(self.info.limit(|limits| limits.client_header));
         let receiving =
             receive(&mut self.stream.recv, &mut self.inbox, &mut scratch.codec.request, &config.head, limit);
         // A drain's maximum ends a head that is still coming in.

@@ -33,7 +33,7 @@ pub(super) async fn serve(mut stream: Stream, info: &ConnInfo, tunnel: Box<Tunne
     let Tunnel { mut lease, account, from_client, from_backend } = *tunnel;
     // One whose request has not changed protocols is no end of a tunnel.
     let Some((mut source, mut sink)) = tunnel_ends(&mut lease, from_backend) else { return };
-    let traffic = Traffic::new();
+    let traffic = Traffic::new(account.settings());
     let ended = {
         stream.send.shrink();
         let client =

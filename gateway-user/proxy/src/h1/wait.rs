@@ -29,7 +29,7 @@ impl ServerConnection {
         }
         // Between requests an empty buffer goes back to the pool.
         self.inbox = None;
-        self.begin_wait(self.info.context.config.timeouts.client_idle);
+        self.begin_wait(self.info.limit(|limits| limits.client_idle));
         let received = self.info.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
         match received {
             Some(None) => WaitEnd::Quiet,
@@ -51,7 +51,7 @@ impl ServerConnection {
         if self.info.tls.is_some() || !self.info.context.config.http2 {
             return false;
         }
-        let limit = self.limited(self.info.context.config.timeouts.client_header);
+        let limit = self.limited(self.info.limit(|limits| limits.client_header));
         self.stream.recv.set_deadline(Some(limit));
         while self.inbox.as_deref().is_some_and(|inbox| inbox.len() < START.len() && START.starts_with(inbox))
         {
@@ -71,8 +71,7 @@ impl ServerConnection {
 
     /// A client that connects and is silent gets no more time than one that begins a head.
     pub(super) fn begin_first_wait(&mut self) {
-        let timeouts = &self.info.context.config.timeouts;
-        let limit = timeouts.client_header.min(timeouts.client_idle);
+        let limit = self.info.limit(|limits| limits.client_header.min(limits.client_idle));
         self.begin_wait(self.limited(limit));
     }
 

@@ -88,7 +88,7 @@ async fn pass_on(
     sender: &RefCell<Sender>,
     sent: &mut u64,
 ) -> Result<(), PumpError> {
-    let limit = SendTimeout::of_client(&context.config.timeouts);
+    let limit = unsent.pace.unwrap_or_else(|| SendTimeout::of_client(&context.config.timeouts));
     let wait = unsent.wait;
     let mut sink = sink(unsent, sender);
     if let Some(unread) = unread {

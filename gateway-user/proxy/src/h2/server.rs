@@ -18,6 +18,7 @@ use super::sink::Data;
 use super::stream::{self, Accepted, After};
 use super::tunnel;
 use crate::clock::within;
+use crate::config::Timeouts;
 use crate::guarded::guarded;
 use crate::h1::server::ServerConnection;
 
@@ -67,7 +68,7 @@ pub(crate) async fn serve(conn: Box<ServerConnection>) {
         conn.run(&mut connection).await;
     }
     conn.count_errors();
-    let limit = conn.info.context.config.timeouts.client_send.min(GOODBYE_TIMEOUT);
+    let limit = conn.info.limit(|limits| limits.client_send).min(GOODBYE_TIMEOUT);
     drop(conn);
     // Streams that are under way still hold it; they end at once, since nothing comes from the crate any more.
     if let Some(stream) = transport.into_stream() {
@@ -95,7 +96,7 @@ async fn shake_hands(conn: &H2Connection, io: Io) -> Option<Box<Connection<Io, D
         builder.enable_connect_protocol();
     }
     let shaking = pin!(builder.handshake::<_, Data>(io));
-    let limited = pin!(within(config.timeouts.client_header, shaking));
+    let limited = pin!(within(conn.info.limit(|limits| limits.client_header), shaking));
     conn.info.control.kill.unless(limited).await.flatten()?.ok().map(Box::new)
 }
 
@@ -234,12 +235,15 @@ impl H2Connection {
 
     /// How long the client may be silent from now on; zero if the connection is to end.
     fn time_left(&self) -> Duration {
-        let timeouts = &self.info.context.config.timeouts;
+        let limit = |pick: fn(&Timeouts) -> Duration| self.info.limit(pick);
+        let client_idle = limit(|limits| limits.client_idle);
         let past = |since: Instant| now().saturating_duration_since(since);
-        let head =
-            self.transport.head_began().map(|began| timeouts.client_header.saturating_sub(past(began)));
-        let idle = self.idle_since().map(|since| timeouts.client_idle.saturating_sub(past(since)));
-        head.into_iter().chain(idle).min().unwrap_or(timeouts.client_idle.max(Duration::from_secs(1)))
+        let head = self
+            .transport
+            .head_began()
+            .map(|began| limit(|limits| limits.client_header).saturating_sub(past(began)));
+        let idle = self.idle_since().map(|since| client_idle.saturating_sub(past(since)));
+        head.into_iter().chain(idle).min().unwrap_or(client_idle.max(Duration::from_secs(1)))
     }
 
     /// Counts streams that were reset for the client's errors since the last time.

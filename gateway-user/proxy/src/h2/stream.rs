@@ -294,7 +294,7 @@ async fn send_reply(
     to.begin();
     finish(to, out);
     record.status = status;
-    let limit = SendTimeout::of(conn.info.context.config.timeouts.client_send);
+    let limit = SendTimeout::of(conn.info.limit(|limits| limits.client_send));
     let flushed = conn.info.control.kill.unless(pin!(sink.body().flush(limit))).await;
     if matches!(flushed, Some(Ok(()))) {
         record.sent = body;

@@ -34,7 +34,7 @@ pub(super) async fn serve(conn: Rc<H2Connection>, tunnel: Box<Tunnel>) {
     let Tunnel { mut lease, account, mut body, sender, from_backend } = *tunnel;
     // One whose request has not changed protocols is no end of a tunnel.
     let Some((mut source, mut sink)) = tunnel_ends(&mut lease, from_backend) else { return };
-    let traffic = Traffic::new();
+    let traffic = Traffic::new(account.settings());
     let ended = {
         let is_empty = body.is_end_stream();
         let mut trailers = BodyDecoder::default();

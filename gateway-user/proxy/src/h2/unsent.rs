@@ -9,6 +9,7 @@ use gateway_io::Chunk;
 use http::HeaderMap;
 
 use super::backlog::SMALL_RECEIVE;
+use crate::body::pacing::SendTimeout;
 use crate::context::WorkerContext;
 use crate::exchange::progress::Progress;
 use crate::h1::scratch::Codec;
@@ -24,6 +25,8 @@ pub(super) struct Unsent {
     pub(super) limit: Option<(Instant, Reason)>,
     /// Longest wait for a piece of what is to come.
     pub(super) wait: Duration,
+    /// The slowest pace at which the client may take it; a local reply has the process's.
+    pub(super) pace: Option<SendTimeout>,
 }
 
 /// Content that is still to come.
@@ -76,6 +79,7 @@ impl Leaving<'_> {
             end,
             limit: self.progress.and_then(|progress| progress.limit),
             wait: self.progress.map(Progress::body_wait).unwrap_or_default(),
+            pace: self.progress.map(Progress::client_pace),
         }));
     }
 }

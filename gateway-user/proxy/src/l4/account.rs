@@ -9,6 +9,7 @@ use crate::Reason;
 use crate::connection::info::ConnInfo;
 use crate::context::WorkerContext;
 use crate::observe::record::{RequestRecord, RequestText};
+use crate::settings::Settings;
 use crate::upstream::Permit;
 
 /// Everything that counts a tunnel as long as it is there.
@@ -28,6 +29,11 @@ impl TunnelAccount {
         record.count(&context, &text, info.tls.as_deref(), Instant::now());
         context.metrics.borrow_mut().counters.tunnels += 1;
         Self { context, record, text, _permit: permit }
+    }
+
+    /// The settings that the tunnel goes by.
+    pub(crate) fn settings(&self) -> Rc<Settings> {
+        self.record.settings(&self.context)
     }
 
     /// Writes the line.

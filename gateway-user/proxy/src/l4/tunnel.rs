@@ -4,21 +4,25 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use gateway_http::head::Fields;
 use gateway_io::{now, sleep};
 
+use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::body::ends::{Piece, PumpError, Sink, Source};
 use crate::body::pacing::SendTimeout;
 use crate::context::{Control, WorkerContext};
-use crate::{Reason, Timeouts};
+use crate::settings::Settings;
 
 /// The bytes that have passed through a tunnel.
 #[derive(Debug)]
 pub(crate) struct Traffic {
+    /// The settings of its listener.
+    settings: Rc<Settings>,
     /// Bytes from the client.
     pub(crate) received: Cell<u64>,
     /// Bytes to the client.
@@ -56,8 +60,9 @@ enum Side {
 }
 
 impl Traffic {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(settings: Rc<Settings>) -> Self {
         Self {
+            settings,
             received: Cell::new(0),
             sent: Cell::new(0),
             last: Cell::new(now()),
@@ -78,7 +83,8 @@ impl Traffic {
     }
 
     /// How long the tunnel may still be idle.
-    fn left(&self, timeouts: &Timeouts) -> Duration {
+    fn left(&self) -> Duration {
+        let timeouts = &self.settings.timeouts;
         let limit = match self.half_closed.get() {
             true => timeouts.tunnel_idle.min(timeouts.tunnel_half_closed),
             false => timeouts.tunnel_idle,
@@ -146,7 +152,7 @@ async fn wait_for_cut(context: &WorkerContext) {
 impl<S: Source, K: Sink> Direction<'_, S, K> {
     async fn run(self) -> Result<(), Broken> {
         let Self { context, from, to, traffic, side } = self;
-        let timeouts = &context.config.timeouts;
+        let timeouts = &traffic.settings.timeouts;
         // A tunnel says little for hours, so its receiver has no rate; one that takes nothing holds buffers.
         let send_timeout = SendTimeout::of(match side {
             Side::Client => timeouts.upstream_idle_body,
@@ -162,7 +168,7 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
         while !from.is_finished() {
             budget.take().await;
             let Piece { data, finished, .. } =
-                next(from, traffic, timeouts).await.map_err(|error| side.broken(&error))?;
+                next(from, traffic).await.map_err(|error| side.broken(&error))?;
             if let Some(data) = data {
                 side.count(context, traffic, data.len());
                 to.queue(data);
@@ -183,12 +189,12 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
 }
 
 /// The next piece, waited for as long as the other direction keeps the tunnel from being idle.
-async fn next<S: Source>(from: &mut S, traffic: &Traffic, timeouts: &Timeouts) -> Result<Piece, PumpError> {
+async fn next<S: Source>(from: &mut S, traffic: &Traffic) -> Result<Piece, PumpError> {
     if let Some(piece) = from.at_hand() {
         return piece;
     }
     loop {
-        let left = traffic.left(timeouts);
+        let left = traffic.left();
         if left.is_zero() {
             return Err(PumpError::SourceTimeout);
         }

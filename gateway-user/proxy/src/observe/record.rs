@@ -14,6 +14,7 @@ use crate::context::{Counted, Outcome, Routed, WorkerContext};
 use crate::metrics::{UnsupportedProtocol, bounded, method_label};
 use crate::observe::access_log::Record;
 use crate::request_id;
+use crate::settings::Settings;
 use crate::tls::layer::TlsInfo;
 use crate::upgrade::Upgrade;
 
@@ -143,6 +144,11 @@ impl RequestText {
 }
 
 impl RequestRecord {
+    /// The settings of its listener; the process's if that is not known.
+    pub(crate) fn settings(&self, context: &WorkerContext) -> Rc<Settings> {
+        Rc::clone(self.routed.as_ref().map_or(&context.settings, |routed| &routed.settings))
+    }
+
     pub(crate) fn begin(peer: IpAddr) -> Self {
         Self {
             began: Instant::now(),
@@ -194,7 +200,7 @@ impl RequestRecord {
         (peer, local): (SocketAddr, SocketAddr),
         now: Instant,
     ) {
-        if !context.config.access_log {
+        if !self.routed.as_ref().map_or(&context.settings, |routed| &routed.settings).access_log {
             return;
         }
         let duration_us = micros(now.saturating_duration_since(self.began));

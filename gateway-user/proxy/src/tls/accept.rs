@@ -15,6 +15,7 @@ use crate::exchange::route::{bind_table, speaks_tls};
 use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::metrics::UnsupportedProtocol;
+use crate::settings::Settings;
 use crate::tls::layer::{Records, TlsInfo, TlsLayer, join, put};
 
 /// For a client to take an alert, and what it still sends meanwhile, which would turn the close into a reset.
@@ -101,7 +102,7 @@ impl ServerConnection {
                 return Err(failure);
             }
         };
-        let mut session =
+        let (mut session, settings) =
             self.session_for(server_name.as_deref()).inspect_err(|failure| self.alert(*failure))?;
         let mut content = VecDeque::new();
         loop {
@@ -122,6 +123,7 @@ impl ServerConnection {
                 server_name: server_name.map(String::into_boxed_str),
                 version,
                 protocol: session.protocol(),
+                settings,
             },
             resumed: session.is_resumed(),
             layer: TlsLayer::new(session, inbox),
@@ -143,13 +145,16 @@ impl ServerConnection {
         }
     }
 
-    /// A session with what the listener for that name shows.
-    fn session_for(&self, server_name: Option<&str>) -> Result<ServerSession, HandshakeError> {
+    /// A session with what the listener for that name shows, and the listener's settings.
+    fn session_for(
+        &self,
+        server_name: Option<&str>,
+    ) -> Result<(ServerSession, Option<Rc<Settings>>), HandshakeError> {
         let live = self.info.context.live();
         let table = bind_table(&self.info, &live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
-        let (_, tls) = table.select_tls(server_name).ok_or(HandshakeError::UnrecognizedName)?;
+        let (listener, tls) = table.select_tls(server_name).ok_or(HandshakeError::UnrecognizedName)?;
         let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
-        ServerSession::new(server)
+        Ok((ServerSession::new(server)?, live.settings(&listener.settings)))
     }
 
     async fn more(&mut self, inbox: Chunk) -> Result<Chunk, HandshakeError> {

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 
 use gateway_io::{Chunk, Layer, Opened};
 use gateway_tls::{Outgoing, Protocol, ServerSession, Version};
+
+use crate::settings::Settings;
 
 /// Most bytes of a record, header and all, of any version (RFC 5246 section 6.2.3).
 const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
@@ -18,6 +21,8 @@ pub(crate) struct TlsInfo {
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) version: Version,
     pub(crate) protocol: Protocol,
+    /// Those of the listener; `None` if they are the process's.
+    pub(crate) settings: Option<Rc<Settings>>,
 }
 
 /// The layer of a stream whose handshake is over.

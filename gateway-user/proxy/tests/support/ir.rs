@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, AttachedRoutes, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
-    HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerTls, MatchHostname,
-    ObjectName, PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, SharedMap, Timeouts,
-    WeightedBackend, WeightedTarget,
+    HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerSettings, ListenerTls,
+    MatchHostname, ObjectName, PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, SharedMap,
+    Timeouts, WeightedBackend, WeightedTarget,
 };
 use gateway_testkit::tls::SelfSigned;
 use gateway_tls::Identity;
@@ -25,6 +25,8 @@ pub struct Config {
     pub tls: Option<ListenerTls>,
     /// Listeners by hostname instead of the one.
     pub hosts: Vec<(&'static str, ListenerTls)>,
+    /// The settings of its listeners.
+    pub settings: ListenerSettings,
 }
 
 /// The cluster `apps/<name>:80`.
@@ -131,6 +133,7 @@ impl Config {
             tls,
             id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
             hostname: hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap()),
+            settings: self.settings,
             routes: attached.clone(),
         };
         let listeners: Vec<_> = match self.hosts.as_slice() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gateway_ir::order::{HostRank, Rank, precedence};
-use gateway_ir::{Bind, Hostname, HttpRoute, Listener, MatchHostname};
+use gateway_ir::{Bind, Hostname, HttpRoute, Listener, ListenerSettings, MatchHostname};
 use hashbrown::{HashMap, HashSet};
 
 use super::rules::{CompiledMatch, CompiledRoute};
@@ -57,6 +57,7 @@ impl Listeners {
             }
             next.all.push(table);
         }
+        next.settings = ListenerSettings::widest(next.all.iter().map(|one| &one.info.settings));
         match known.binds.get(&(canonical(bind.address), bind.port)).map(|bind| &bind.listeners) {
             Some(same) if next.is_same(same) => Arc::clone(same),
             _ => Arc::new(next),
@@ -78,13 +79,17 @@ impl ListenerTable {
         shared_tables: &mut SharedTables,
     ) -> Arc<Self> {
         let previous = known.listeners.get(&(&listener.id, port)).copied();
-        let info = match previous.filter(|previous| previous.info.hostname == listener.hostname) {
+        let is_same = |known: &&Arc<Self>| {
+            known.info.hostname == listener.hostname && known.info.settings == listener.settings
+        };
+        let info = match previous.filter(is_same) {
             Some(same) => Arc::clone(&same.info),
             None => Arc::new(ListenerInfo {
                 id: listener.id.clone(),
                 text: listener.id.to_string().into(),
                 hostname: listener.hostname.clone(),
                 port,
+                settings: listener.settings,
             }),
         };
         let known_tls = previous.and_then(|previous| previous.tls.as_ref());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, AttachedRoutes, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir,
-    Listener, ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, RouteId, RouteKind, RouteMatch,
-    Timeouts, WeightedBackend, WeightedTarget,
+    Listener, ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, Protocol, RouteId,
+    RouteKind, RouteMatch, Timeouts, WeightedBackend, WeightedTarget,
 };
 
 use super::{compile, compile_with};
@@ -47,7 +47,8 @@ fn ir(routes: &[(&str, &str, Vec<HttpRule>)]) -> Ir {
 
 fn bind(port: u16, routes: AttachedRoutes) -> Bind {
     let id = ListenerId { gateway: ObjectName::new("t", "gw"), listener: format!("l{port}") };
-    let listeners = vec![Listener { id, hostname: None, tls: None, routes }];
+    let listeners =
+        vec![Listener { id, hostname: None, tls: None, settings: ListenerSettings::default(), routes }];
     Bind { address: BindAddress::Any, port, protocol: Protocol::Http, listeners }
 }
 

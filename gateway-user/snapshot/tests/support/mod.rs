@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, Bind, BindAddress, ClusterKey, HeaderMatch, Hostname, HttpRoute, HttpRule, Ir, Listener,
-    ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, QueryMatch, RouteId, RouteKind, RouteMatch,
-    StringMatch, Timeouts, WeightedBackend, WeightedTarget,
+    ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, Protocol, QueryMatch, RouteId,
+    RouteKind, RouteMatch, StringMatch, Timeouts, WeightedBackend, WeightedTarget,
 };
 use gateway_snapshot::{FieldList, RequestView};
 
@@ -149,7 +149,7 @@ pub fn listener(name: &str, hostname: &str, routes: &[(&[&str], HttpRoute)]) -> 
         .filter(|(_, hostnames)| !hostnames.is_empty());
     let routes = attached.collect();
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: name.into() };
-    Listener { id, hostname, tls: None, routes }
+    Listener { id, hostname, tls: None, settings: ListenerSettings::default(), routes }
 }
 
 fn attach(listener: Option<&Hostname>, original: Option<Hostname>) -> Option<MatchHostname> {

@@ -78,14 +78,14 @@ fn listener(put: &Put, missing: Option<&str>) -> Result<Decoded, String> {
         (Err(_), Some(_)) => return Ok(Decoded { value: None, closed }),
         (Err(why), None) => return Err(why),
     };
-    let value::Listener { address, port, protocol, id, hostname, tls } = listener;
+    let value::Listener { address, port, protocol, id, hostname, tls, settings } = listener;
     let tls = tls.map(|tls| ListenerTlsItem {
         certificates: if missing.is_some() { Vec::new() } else { tls.certificates },
         min_version: tls.min_version,
         is_default: tls.is_default,
     });
     let is_closed = missing.is_some();
-    let item = ListenerItem { address, port, protocol, id, hostname, tls, is_closed };
+    let item = ListenerItem { address, port, protocol, id, hostname, tls, settings, is_closed };
     Ok(Decoded { value: Some(Value::Listener(Box::new(item))), closed })
 }
 

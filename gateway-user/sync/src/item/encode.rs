@@ -40,6 +40,7 @@ pub(crate) fn listener(bind: &ir::Bind, listener: &ir::Listener) -> Item {
         id: listener.id.clone(),
         hostname: listener.hostname.clone(),
         tls,
+        settings: listener.settings,
     };
     let key = Key::listener(bind.address, bind.port, &listener.id);
     Item::new(key, &capability::of_listener(bind.protocol, listener), json(&value))

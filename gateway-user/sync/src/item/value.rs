@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use gateway_ir::{
-    Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ObjectName, Protocol, RouteId, Timeouts,
-    TlsVersion,
+    Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings, ObjectName, Protocol,
+    RouteId, Timeouts, TlsVersion,
 };
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub(super) struct Listener {
     pub(super) hostname: Option<Hostname>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<ListenerTls>,
+    #[serde(default, skip_serializing_if = "ListenerSettings::is_empty")]
+    pub(super) settings: ListenerSettings,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -94,7 +94,13 @@ impl Parts<'_> {
             min_version: tls.min_version,
             is_default: tls.is_default,
         });
-        Listener { id: item.id.clone(), hostname: item.hostname.clone(), tls, routes: AttachedRoutes::new() }
+        Listener {
+            id: item.id.clone(),
+            hostname: item.hostname.clone(),
+            tls,
+            settings: item.settings,
+            routes: AttachedRoutes::new(),
+        }
     }
 
     /// Routes by their listeners; those that have one are noted in `served`.

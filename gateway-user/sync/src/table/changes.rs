@@ -160,7 +160,7 @@ fn are_alike((a, one): (&Bind, &Listener), (b, other): (&Bind, &Listener)) -> bo
         }
         _ => false,
     };
-    a.protocol == b.protocol && one.hostname == other.hostname && tls
+    a.protocol == b.protocol && one.hostname == other.hostname && one.settings == other.settings && tls
 }
 
 /// The places of these routes.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter, HeaderChange,
-    HeaderMod, Hostname, HttpRoute, HttpRule, Ir, LabelRequirement, Listener, ListenerId, ListenerTls,
-    MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Protocol, Redirect, RouteId,
-    RouteKind, RouteMatch, Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
+    HeaderMod, Hostname, HttpRoute, HttpRule, Ir, LabelRequirement, Listener, ListenerId, ListenerSettings,
+    ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Protocol,
+    Redirect, RouteId, RouteKind, RouteMatch, Setting, Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -184,6 +184,13 @@ impl Plan {
         on.iter().any(|port| self.ports.get(port).is_some_and(|listeners| !listeners.is_empty()))
     }
 
+    /// Those of a Gateway that has some.
+    fn settings(&self, number: u8) -> ListenerSettings {
+        let mut settings = ListenerSettings::default();
+        settings.set(Setting::ClientIdleTimeout, (number % GATEWAYS == 1).then_some(self.ports.len() as u64));
+        settings
+    }
+
     fn bind(&self, port: u16, listeners: &[(u8, bool)]) -> Bind {
         let is_tls = port % 1000 == 443;
         let mut listeners: Vec<Listener> = listeners
@@ -213,6 +220,7 @@ impl Plan {
                     id: ListenerId { gateway: gateway(*number), listener: format!("l{number}") },
                     hostname: Some(host(*number, *wildcard)),
                     tls: is_tls.then_some(tls),
+                    settings: self.settings(*number),
                     routes,
                 }
             })

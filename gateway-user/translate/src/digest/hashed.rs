@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use gateway_ir::{BindAddress, ObjectName, Protocol, TlsVersion};
+use gateway_ir::{BindAddress, ListenerSettings, ObjectName, Protocol, TlsVersion};
 use serde::Serialize;
 
 /// Most bytes of a certificate's names that are in a digest. The names follow from the fingerprint: short
@@ -39,6 +39,8 @@ struct Listener<'a> {
     hostname: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Tls<'a>>,
+    #[serde(skip_serializing_if = "ListenerSettings::is_empty")]
+    settings: &'a ListenerSettings,
     /// Always empty: routes are no part of a digest.
     routes: [(); 0],
 }
@@ -101,6 +103,7 @@ impl<'a> Listener<'a> {
             id: Id { gateway: Name::new(gateway), listener: name },
             hostname: listener.hostname.as_ref().map(ToString::to_string),
             tls: listener.tls.as_ref().map(Tls::new),
+            settings: &listener.settings,
             routes: [],
         }
     }

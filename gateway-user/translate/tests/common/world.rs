@@ -118,7 +118,7 @@ fn node() -> impl Strategy<Value = Value> {
 
 /// One of them cannot be read.
 fn gateway_config() -> impl Strategy<Value = Value> {
-    (gateways(), name(), 0..4_usize).prop_map(|(namespace, name, at)| {
+    (gateways(), name(), 0..4_usize, 0..4_usize).prop_map(|(namespace, name, at, settings)| {
         let nodes = match at {
             0 => json!({"matchLabels": {"tier": "1"}}),
             1 => json!({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["0", "2"]}]}),
@@ -126,7 +126,14 @@ fn gateway_config() -> impl Strategy<Value = Value> {
             _ => json!({"matchExpressions": [{"key": "tier", "operator": "In", "values": []}]}),
         };
         let metadata = json!({"name": name, "namespace": namespace});
-        json!({"kind": "GatewayConfig", "metadata": metadata, "spec": {"nodes": nodes}})
+        let mut spec = json!({"nodes": nodes});
+        match settings {
+            1 => spec["settings"] = json!({"clientIdleTimeout": "5s", "maxHeaders": 7}),
+            2 => spec["settings"] = json!({"clientIdleTimeout": "soon"}),
+            3 => spec["maxima"] = json!({"maxHeaders": 8}),
+            _ => {}
+        }
+        json!({"kind": "GatewayConfig", "metadata": metadata, "spec": spec})
     })
 }
 

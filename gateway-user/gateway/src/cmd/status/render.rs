@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::admin::document::{ConditionLine, ControllerLine, Placeholders, StatusDocument, TookOverLine};
+use crate::admin::document::{
+    ConditionLine, ControllerLine, Placeholders, SettingLine, StatusDocument, TookOverLine,
+};
 use crate::cmd::table::Table;
 
 /// Most ports without a placeholder that are listed for one reason.
@@ -21,6 +23,11 @@ pub(super) fn render(document: &StatusDocument, wide: bool) -> String {
     }
     text.push('\n');
     text.push_str(&listeners(document, wide));
+    let settings = settings(document, wide);
+    if !settings.is_empty() {
+        text.push('\n');
+        text.push_str(&settings);
+    }
     let routes = routes(document, wide);
     if !routes.is_empty() {
         text.push('\n');
@@ -166,6 +173,17 @@ fn watches(document: &StatusDocument) -> String {
         ]);
     }
     table.render()
+}
+
+/// Settings that GatewayConfigs give; `wide` adds the flags beside them.
+fn settings(document: &StatusDocument, wide: bool) -> String {
+    let shown = |line: &&SettingLine| wide || line.source.starts_with("GatewayConfig");
+    let mut table = Table::new(&["GATEWAY", "SETTING", "VALUE", "FROM"]);
+    for line in document.settings.iter().filter(shown) {
+        let SettingLine { gateway, setting, value, source } = line.clone();
+        table.row(vec![gateway, setting, value, source]);
+    }
+    if table.is_empty() { String::new() } else { table.render() }
 }
 
 fn listeners(document: &StatusDocument, wide: bool) -> String {

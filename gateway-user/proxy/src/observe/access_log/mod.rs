@@ -197,6 +197,7 @@ mod tests {
             server_name: Some("a.example".into()),
             version: Version::Tls13,
             protocol: Protocol::Http1,
+            settings: None,
         };
         let mut out = Vec::new();
         Record { tls: Some(&tls), ..record() }.write(&mut out, b"1994-11-06T08:49:37");
@@ -211,8 +212,10 @@ mod tests {
             server_name: Some("a.example".into()),
             version: Version::Tls13,
             protocol: Protocol::Http1,
+            settings: None,
         };
-        let unnamed = TlsInfo { server_name: None, version: Version::Tls12, protocol: Protocol::Http1 };
+        let unnamed =
+            TlsInfo { server_name: None, version: Version::Tls12, protocol: Protocol::Http1, settings: None };
         let refused = Record {
             method: b"",
             path: b"",
