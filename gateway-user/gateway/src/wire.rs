@@ -23,7 +23,7 @@ use crate::flags::{
     RequestTrailers, Settings, UnderscoreHeaders,
 };
 
-pub(crate) use steering::{listens, own_ports, steer_options, steering_mode};
+pub(crate) use steering::{layout, listens, own_ports, steer_options, steering_mode};
 
 /// "No limit" as a duration: longer than any process lives, short enough to be added to any clock.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);

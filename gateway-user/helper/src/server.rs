@@ -187,6 +187,7 @@ mod tests {
             allowed_ports: None,
             pool: policy.pool.clone(),
             bpffs: dir.join("bpf"),
+            layout: gateway_steer::LAYOUT_VERSION,
         };
         let uid = rustix::process::getuid().as_raw();
         let server =

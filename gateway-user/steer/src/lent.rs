@@ -23,6 +23,8 @@ pub struct LendOptions {
     pub pool: Vec<IpNet>,
     /// Directory that bpffs is mounted at.
     pub bpffs: PathBuf,
+    /// Version of the maps' layout, as in [`SteerOptions`].
+    pub layout: u32,
 }
 
 /// Programs that were loaded for another process. Dropping it lets go of them without taking them off: the
@@ -44,7 +46,8 @@ impl LentPrograms {
             reserved_ports.extend((0..=u16::MAX).filter(|port| !allowed.contains(port)));
         }
         let (pool, bpffs) = (options.pool.clone(), options.bpffs.clone());
-        let options = SteerOptions { reserved_ports, pool, bpffs, ..SteerOptions::new(1, instance) };
+        let usual = SteerOptions::new(1, instance);
+        let options = SteerOptions { reserved_ports, pool, bpffs, layout: options.layout, ..usual };
         options.validate().map_err(|error| error.to_string())?;
         let guard = options.guard().ok_or("the pool has too many networks")?;
         let pins = match Pins::claim(&options.bpffs, options.layout, instance) {

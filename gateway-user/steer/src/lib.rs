@@ -43,7 +43,7 @@ pub use announce::announce;
 pub use check::{Rejection, RejectionReason};
 pub use counters::Counters;
 pub use error::SteerError;
-pub use gateway_common::Verdict;
+pub use gateway_common::{LAYOUT_VERSION, Verdict};
 pub use gauge::Gauge;
 pub use helper::{BindWay, Helper, LentDescriptors, bind_for, bind_udp_for};
 pub use lent::{LendOptions, LentPrograms};

@@ -34,6 +34,7 @@ impl Lender {
             allowed_ports: allowed.map(|ports| ports.iter().copied().collect()),
             pool: Vec::new(),
             bpffs: bpffs.to_owned(),
+            layout: gateway_steer::LAYOUT_VERSION,
         };
         Arc::new(Self { options, programs: Mutex::default(), verdicts: Mutex::default() })
     }

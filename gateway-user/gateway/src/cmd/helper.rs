@@ -20,7 +20,7 @@ use crate::cli::HelperArgs;
 use crate::confinement::{Confinement, Denials};
 use crate::flags::Settings;
 use crate::identity::Identity;
-use crate::{instance, logging, pool, privileges, signals, state_dir};
+use crate::{instance, logging, pool, privileges, signals, state_dir, wire};
 
 /// Capabilities that something takes which a helper does.
 const NEEDED: CapabilitySet = CapabilitySet::BPF
@@ -76,6 +76,7 @@ pub(super) fn run(args: HelperArgs) -> anyhow::Result<End> {
         allowed_ports: policy.allowed_ports.clone(),
         pool: policy.pool.clone(),
         bpffs: settings.bpffs.0.clone(),
+        layout: wire::layout(),
     };
     // What a helper before this one has left; gateways hold on to what they use.
     if let Err(error) = gateway_steer::cleanup(&settings.bpffs.0) {

@@ -47,6 +47,11 @@ pub(super) fn placeholders(settings: &Settings, open_files: u64) -> usize {
     }
 }
 
+/// Version of the maps' layout.
+pub(crate) fn layout() -> u32 {
+    crate::handoff::injected_number("layout").unwrap_or(gateway_steer::LAYOUT_VERSION)
+}
+
 /// Options of steering for so many workers of the instance of that name.
 pub(crate) fn steer_options(
     settings: &Settings,
@@ -56,7 +61,7 @@ pub(crate) fn steer_options(
 ) -> SteerOptions {
     let usual = SteerOptions::new(workers, instance);
     SteerOptions {
-        layout: crate::handoff::injected_number("layout").unwrap_or(usual.layout),
+        layout: layout(),
         bpffs: settings.bpffs.0.clone(),
         backlog: settings.backlog.small(),
         reserved_ports: settings.reserved_ports.0.iter().copied().collect(),
