@@ -109,6 +109,7 @@ impl Plane<'_> {
             Some(own) => applier.with_addresses(own),
             None => applier,
         };
+        let options = FollowOptions { takes_over: self.takes_over, ..options };
         let (receives, received) = watch::channel(Received::default());
         let (acks, acked) = watch::channel(None);
         let reconciler = NodeReconciler::new(applier, received, acks.clone(), view);

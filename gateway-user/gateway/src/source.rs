@@ -162,6 +162,7 @@ impl Source {
                     known: Capabilities::without(&lacking()),
                     keep,
                     probe_at: node::probe_at(settings).iter().map(ToString::to_string).collect(),
+                    takes_over: false,
                 }))
             }
         }

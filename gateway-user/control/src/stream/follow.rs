@@ -27,7 +27,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 const ELECTION_DELAY: Duration = Duration::from_millis(500);
 /// A connection that lasted so long was a good one.
 const LASTING: Duration = Duration::from_secs(10);
-/// A controller that is there has so long to say what is to be served before the copy on disk is: the copy may be older, and
+/// A controller that may be there has so long to say what is to be served before the copy on disk is: the copy may be older, and
 /// have no keys.
 const COPY_AFTER: Duration = Duration::from_secs(5);
 /// Limit for a last word at the end.
@@ -48,6 +48,9 @@ pub struct FollowOptions {
     pub keep: Option<KeepOptions>,
     /// Socket addresses at which other nodes reach it by probes ([`Following::answer`]).
     pub probe_at: Vec<String>,
+    /// Another process of the node serves until this one does. Otherwise ports are closed meanwhile, and the copy is served as
+    /// soon as all addresses of the controller refuse.
+    pub takes_over: bool,
 }
 
 /// The thread that follows. Dropped, it ends.
@@ -191,7 +194,8 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
                 leader = named;
                 continue;
             }
-            self.teller.lost(&error, &self.options.controller);
+            let is_away = self.is_away(&error, leader);
+            self.teller.lost(&error, &self.options.controller, is_away);
             if begun.elapsed() > LASTING {
                 backoff.reset();
             }
@@ -200,6 +204,18 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+
+    /// True if nobody is to be waited for before the copy is served. Of a network all addresses refuse, also while one of several
+    /// controllers has just died: that costs a process that takes over nothing to wait out.
+    fn is_away(&self, error: &FollowError, leader: Option<SocketAddr>) -> bool {
+        match &self.options.controller {
+            ControllerAddress::Local(_) => true,
+            ControllerAddress::Network(_) if self.options.takes_over || leader.is_some() => false,
+            ControllerAddress::Network(_) => {
+                matches!(error, FollowError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
             }
         }
     }

@@ -102,7 +102,7 @@ impl NetworkAddress {
         Ok(Connected { stream: Box::new(stream), token })
     }
 
-    /// Connects to one of the addresses behind the name, in an order by chance.
+    /// Connects to one of the addresses behind the name, in an order by chance. The error is a refusal only if all refuse.
     async fn any(&self) -> io::Result<TcpStream> {
         let found = lookup_host((self.host.as_str(), self.port)).await;
         let mut addresses: Vec<SocketAddr> =
@@ -112,11 +112,17 @@ impl NetworkAddress {
         for address in addresses {
             match connect(address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+                Err(error) => last = weightier(last, error),
             }
         }
         Err(last)
     }
+}
+
+/// The error that says more of two addresses: of one that refuses nobody need be waited for, of others that is not known.
+fn weightier(one: io::Error, other: io::Error) -> io::Error {
+    let known = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+    if known.contains(&one.kind()) { other } else { one }
 }
 
 /// The error of a socket's path, with the likely slip: a controller in a network has a port.
@@ -142,6 +148,18 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_refuses_only_if_all_of_its_addresses_do() {
+        use io::ErrorKind::{ConnectionRefused, NotFound, TimedOut};
+        let of = |kinds: &[io::ErrorKind]| {
+            kinds.iter().map(|kind| (*kind).into()).fold(io::Error::from(NotFound), weightier).kind()
+        };
+        assert_eq!(of(&[]), NotFound);
+        assert_eq!(of(&[ConnectionRefused, ConnectionRefused]), ConnectionRefused);
+        assert_eq!(of(&[ConnectionRefused, TimedOut]), TimedOut);
+        assert_eq!(of(&[TimedOut, ConnectionRefused]), TimedOut);
+    }
 
     #[tokio::test]
     async fn a_name_without_a_port_is_told_from_a_socket_that_is_not_there() {

@@ -76,7 +76,8 @@ impl<F: Fn()> Teller<F> {
         (self.wake)();
     }
 
-    pub(super) fn lost(&mut self, error: &FollowError, controller: &ControllerAddress) {
+    /// A connection has failed or ended; with `is_away` the copy is not to wait for its time.
+    pub(super) fn lost(&mut self, error: &FollowError, controller: &ControllerAddress, is_away: bool) {
         let text = format!("the controller at {controller}: {error}");
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.error.as_ref() != Some(&text) {
@@ -85,8 +86,6 @@ impl<F: Fn()> Teller<F> {
         state.connected = false;
         state.error = Some(text.clone());
         drop(state);
-        // Of a network one address may fail while another leads to a controller: the copy waits for its time.
-        let is_away = matches!(controller, ControllerAddress::Local(_));
         if is_away && self.copy.take().is_some_and(|copy| copy.tell(&self.received)) {
             return (self.wake)();
         }

@@ -137,11 +137,16 @@ struct Node {
 
 impl Node {
     fn start(at: SocketAddr, authorities: PathBuf, token: PathBuf) -> Self {
-        Self::start_from(at, authorities, token, None)
+        Self::start_from(at, authorities, token, (None, false))
     }
 
-    /// With a copy on disk.
-    fn start_from(at: SocketAddr, authorities: PathBuf, token: PathBuf, keep: Option<KeepOptions>) -> Self {
+    /// With a copy on disk, perhaps beside a process that serves.
+    fn start_from(
+        at: SocketAddr,
+        authorities: PathBuf,
+        token: PathBuf,
+        (keep, takes_over): (Option<KeepOptions>, bool),
+    ) -> Self {
         let network = NetworkAddress { host: at.ip().to_string(), port: at.port(), authorities, token };
         let options = FollowOptions {
             controller: ControllerAddress::Network(network),
@@ -150,6 +155,7 @@ impl Node {
             probe_at: Vec::new(),
             known: Capabilities::default(),
             keep,
+            takes_over,
         };
         let (receives, received) = watch::channel(Received::default());
         let (acks, acked) = watch::channel(None);
@@ -300,9 +306,10 @@ async fn who_may_not_follow_is_told_why_and_gets_nothing() {
     until("another attempt", || node.has("one")).await;
 }
 
-/// The process that it takes over from may have keys that the copy has not: one address that fails is not the end of all.
+/// The process that it takes over from may have keys that the copy has not: an address that refuses is not the end of all. For
+/// one that takes over from none, closed ports are worse than the copy.
 #[tokio::test]
-async fn a_node_of_a_network_tries_for_a_while_before_it_serves_its_copy() {
+async fn a_node_that_takes_over_tries_for_a_while_before_it_serves_its_copy_and_another_one_does_not() {
     let (api, dir) = (cluster().await, Scratch::new("copies").unwrap());
     let mut a = Controller::start(&api, &dir, "a");
     until("certificates", || a.leads() && api.get(&config_map()).is_some()).await;
@@ -310,16 +317,20 @@ async fn a_node_of_a_network_tries_for_a_while_before_it_serves_its_copy() {
     a.table.update(desired("kept"));
     let keep = || KeepOptions { path: dir.join("copy"), keys: KeptKeys::LeftOut };
     let at = a.address;
-    let start = || Node::start_from(at, authorities.clone(), good(&dir, "edge-1"), Some(keep()));
-    let node = start();
+    let start = |takes_over| {
+        Node::start_from(at, authorities.clone(), good(&dir, "edge-1"), (Some(keep()), takes_over))
+    };
+    let node = start(false);
     node.following.keep();
     until("the copy", || node.has("kept") && dir.join("copy").exists()).await;
     drop(node);
     a.kill();
-    let node = start();
+    let node = start(true);
     until("an attempt that failed", || !node.error().is_empty()).await;
+    let other = start(false);
+    until("the copy is served by the one that does not take over", || other.has("kept")).await;
     assert!(node.received.borrow().desired.is_none(), "{}", node.error());
-    until("the copy is served", || node.has("kept")).await;
+    until("the copy is served by both", || node.has("kept")).await;
 }
 
 #[tokio::test]
