@@ -35,7 +35,10 @@ pub(crate) struct LoadArgs {
     /// Connections at once; a request that is due while all are busy waits, and its latency counts on.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Length of a body in bytes.
+    /// Streams at once on each connection, over HTTP/2.
+    #[arg(long, default_value_t = 1)]
+    streams: usize,
+    /// Length of a body or message in bytes.
     #[arg(long, default_value_t = 128)]
     bytes: u64,
     /// Milliseconds that a download's or upload's body is spread over.
@@ -230,6 +233,7 @@ impl LoadArgs {
             rate: self.rate,
             requests: self.requests,
             connections: self.connections,
+            streams: self.streams,
             bytes: self.bytes,
             over,
             timeout,

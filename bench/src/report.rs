@@ -64,6 +64,22 @@ pub struct Connections {
     pub idle_closes: u64,
 }
 
+/// Conversations of many messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Conversations {
+    /// Number of conversations begun.
+    pub opened: u64,
+    /// Ended by the proxy in order, as a drain does at its maximum.
+    pub ended: u64,
+    /// Milliseconds from the start of the run to the first such end.
+    pub first_end_ms: Option<u64>,
+    /// Messages under way at such an end, which were sent again in another conversation.
+    pub resent: u64,
+    /// Ended in another way while no message was under way.
+    pub broken: u64,
+}
+
 /// Microseconds from the moment a request was due, whether or not it could be sent then, to the last byte of
 /// its response; of verified responses only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +106,7 @@ pub struct Arrivals {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `keep-alive`, `per-connection`, `download` or `upload`.
+    /// The name of a [`Mode`](crate::load::Mode).
     pub mode: String,
     /// Number of requests that were to be sent.
     pub planned: u64,
@@ -106,6 +122,9 @@ pub struct Report {
     pub witness: Option<Arrivals>,
     /// Connections.
     pub connections: Connections,
+    /// Conversations; requests are their messages.
+    #[serde(default)]
+    pub conversations: Conversations,
     /// Latency.
     pub latency: Latency,
     /// Longest time between two verified responses, in microseconds.
@@ -147,6 +166,6 @@ impl Report {
 
     /// Number of all things that should not have happened.
     pub fn lost(&self) -> u64 {
-        self.failed.total() + self.missing + self.duplicated()
+        self.failed.total() + self.conversations.broken + self.missing + self.duplicated()
     }
 }

@@ -19,6 +19,8 @@ use crate::source::Source;
 pub const PROGRAM: &str = "/sluice";
 /// The user and group that it runs as unless a pod names others.
 pub const USER: &str = "65532:65532";
+/// The one variable of its environment.
+const SEARCH_PATH: &str = "PATH=/";
 /// Sluice's version, which is its tag.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -32,7 +34,7 @@ pub fn image(base: &Base, platform: Platform, program: Vec<u8>, source: &Source)
     layer.program(PROGRAM.trim_start_matches('/'), program)?;
     let config = Map::from_iter([
         ("User".to_owned(), json!(USER)),
-        ("Env".to_owned(), json!(["PATH=/"])),
+        ("Env".to_owned(), json!([SEARCH_PATH])),
         ("Entrypoint".to_owned(), json!([PROGRAM])),
         ("WorkingDir".to_owned(), json!("/")),
     ]);
@@ -64,11 +66,17 @@ fn labels(packages: &Packages, source: &Source) -> BTreeMap<String, String> {
 }
 
 /// The archive of an image of a program as it was just built, for a cluster on this machine: the same image, with
-/// layers as they are and the packages that are at hand. `dir` is for what is made on the way.
+/// layers as they are and the packages that are at hand, and more variables for its containers, each `NAME=VALUE`. `dir` is
+/// for what is made on the way.
 ///
 /// # Errors
 /// Debian's packages cannot be fetched, or the program cannot be read.
-pub fn for_this_machine(program: &Path, names: &[&str], dir: &Path) -> Result<Vec<u8>> {
+pub fn for_this_machine(
+    program: &Path,
+    names: &[&str],
+    environment: &[String],
+    dir: &Path,
+) -> Result<Vec<u8>> {
     let platform = Platform::of_this_machine().context("images are made for x86_64 and aarch64")?;
     needs::ensure(&[needs::STRIP])?;
     let apt = Apt::for_lab(platform)?;
@@ -79,7 +87,10 @@ pub fn for_this_machine(program: &Path, names: &[&str], dir: &Path) -> Result<Ve
     fs::remove_file(&stripped)?;
     // An archive of the sources is good enough for a lab.
     let source = Source::of_checkout().unwrap_or_else(|_| Source::unknown());
-    image(&base, platform, program, &source)?.pack(Compression::None)?.archive(names)
+    let mut image = image(&base, platform, program, &source)?;
+    let all = std::iter::once(SEARCH_PATH).chain(environment.iter().map(String::as_str));
+    image.config.insert("Env".to_owned(), all.collect());
+    image.pack(Compression::None)?.archive(names)
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::process::{Process, until};
 pub(crate) const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
 /// Where the proxy forwards to.
 pub(crate) const BACKEND_ADDRESS: &str = "127.0.0.1:9000";
+/// The same for WebSockets, by the path `/websocket`, and for calls of the gRPC service `bench.Echo`.
+pub(crate) const WEBSOCKET_ADDRESS: &str = "127.0.0.1:9001";
+pub(crate) const GRPC_ADDRESS: &str = "127.0.0.1:9002";
 
 /// Starts `sluice-bench backend` with these flags and waits until it listens.
 pub(crate) fn start_backend(
@@ -28,6 +31,18 @@ pub(crate) fn start_backend(
     let mut backend = Process::spawn(name, dir, &mut command)?;
     wait_until_listening(&mut backend, name, listen)?;
     Ok(backend)
+}
+
+/// Starts `sluice-bench echo` of WebSockets and of gRPC, and waits until they listen.
+pub(crate) fn start_echo(bench: &Path, dir: &Path) -> Result<[Process; 2]> {
+    let start = |protocol: &str, listen: &str| {
+        let mut command = Command::new(bench);
+        command.args(["echo", "--protocol", protocol, "--listen", listen]);
+        let mut echo = Process::spawn(protocol, dir, &mut command)?;
+        wait_until_listening(&mut echo, protocol, listen)?;
+        anyhow::Ok(echo)
+    };
+    Ok([start("websocket", WEBSOCKET_ADDRESS)?, start("grpc", GRPC_ADDRESS)?])
 }
 
 /// Waits until something accepts at this address; an error if `process` ends first.

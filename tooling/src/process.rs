@@ -49,7 +49,19 @@ pub fn check_interrupt() -> Result<()> {
 ///
 /// # Errors
 /// Those of `ready`; Ctrl-C was typed; or [`WAIT_TIMEOUT`] has passed.
-pub fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(what: &str, ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    until_every(Duration::from_millis(5), what, ready)
+}
+
+/// The same for what takes CPU time to ask, so long after each time.
+///
+/// # Errors
+/// As [`until`].
+pub fn until_every<T>(
+    interval: Duration,
+    what: &str,
+    mut ready: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let end = Instant::now() + WAIT_TIMEOUT;
     loop {
         check_interrupt()?;
@@ -59,7 +71,7 @@ pub fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Res
         if Instant::now() > end {
             bail!("gave up waiting until {what}");
         }
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(interval);
     }
 }
 

@@ -18,7 +18,7 @@ use super::message::Messages;
 use crate::timed::{Counts, TIMEOUT, TimedReport};
 
 /// The trailer that says how a call ended.
-pub(super) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Bytes before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
@@ -116,8 +116,7 @@ async fn call(
     end: Instant,
     counts: &mut Counts,
 ) -> Result<()> {
-    let request = Request::post(format!("http://{}{}", spec.host, spec.target));
-    let request = request.header("content-type", "application/grpc").header("te", "trailers").body(())?;
+    let request = request(&spec.host, &spec.target)?;
     let (response, mut sending) = sender.send_request(request, false)?;
     // Some proxies have nothing to forward before the first message.
     let mut start = send(&mut sending, messages)?;
@@ -151,18 +150,28 @@ struct Sent {
 }
 
 fn send(to: &mut SendStream<Bytes>, messages: &mut Messages) -> Result<Sent> {
-    let content = messages.next();
-    let mut framed = BytesMut::with_capacity(PREFIX + content.len());
-    framed.put_u8(0);
-    framed.put_u32(u32::try_from(content.len())?);
-    framed.put(content);
-    let message = framed.freeze();
+    let message = frame(&messages.next());
     to.send_data(message.clone(), false)?;
     Ok(Sent { message, at: Instant::now() })
 }
 
+/// The request of a call over HTTP/2 in clear text.
+pub(crate) fn request(host: &str, path: &str) -> http::Result<Request<()>> {
+    let request = Request::post(format!("http://{host}{path}"));
+    request.header("content-type", "application/grpc").header("te", "trailers").body(())
+}
+
+/// A message with its prefix: as it is, not compressed, and its length, which is below 4 GiB.
+pub(crate) fn frame(content: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(PREFIX + content.len());
+    framed.put_u8(0);
+    framed.put_u32(content.len() as u32);
+    framed.put(content);
+    framed.freeze()
+}
+
 /// The next message with its prefix, or none at the end of the stream; `received` has what came of later ones.
-pub(super) async fn message(body: &mut RecvStream, received: &mut BytesMut) -> Result<Option<Bytes>> {
+pub(crate) async fn message(body: &mut RecvStream, received: &mut BytesMut) -> Result<Option<Bytes>> {
     loop {
         if let Some(length) = received.get(1..PREFIX).and_then(|length| length.try_into().ok()) {
             let whole = PREFIX + usize::try_from(u32::from_be_bytes(length))?;

@@ -53,12 +53,16 @@ async fn open(spec: &EchoSpec) -> Result<Socket> {
     let opening = async {
         let socket = TcpStream::connect(spec.to).await.context("connecting")?;
         socket.set_nodelay(true)?;
-        // Client and proxy agree on nothing but the address, so the URL has the Host's name.
-        let url = format!("ws://{}{}", spec.host, spec.target);
-        let (socket, _) = client_async(url, socket).await.context("the handshake")?;
-        Ok(socket)
+        handshake(socket, &spec.host, &spec.target).await.context("the handshake")
     };
     timeout(TIMEOUT, opening).await.context("no handshake in time")?
+}
+
+/// The client's part of the handshake.
+pub(crate) async fn handshake(socket: TcpStream, host: &str, target: &str) -> tungstenite::Result<Socket> {
+    // Client and proxy agree on nothing but the address, so the URL has the Host's name.
+    let (socket, _) = client_async(format!("ws://{host}{target}"), socket).await?;
+    Ok(socket)
 }
 
 /// Messages on a connection until the time is over, and its end.

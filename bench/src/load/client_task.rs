@@ -1,16 +1,29 @@
-//! One connection at a time, and the requests on it.
+//! The requests of one place: one at a time, as long as there are any.
 
-use std::io;
 use std::rc::Rc;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::exchange::{Connection, exchange};
+use super::LoadSpec;
 use super::queue::{Job, Queue};
 use super::stats::{RequestError, RunStats};
-use super::{LoadSpec, Mode};
 use crate::report::FailureKind;
+
+/// A way of using connections.
+pub(super) trait Client {
+    /// Waits until the other side ends what is kept for the next request, which is given up then, as any client does; for
+    /// ever if nothing is kept. Dropping the future loses nothing.
+    async fn ended(&mut self);
+
+    /// Makes one request; what is kept is given up when this fails or is dropped.
+    ///
+    /// # Errors
+    /// It failed.
+    async fn serve(&mut self, job: Job) -> Result<(), RequestError>;
+
+    /// Ends what is kept in order.
+    async fn finish(self);
+}
 
 /// Takes requests from the queue as long as there are any.
 ///
@@ -18,84 +31,47 @@ use crate::report::FailureKind;
 /// means to end one can say so with a response, and clients may not repeat just any request (RFC 9110
 /// section 9.2.2).
 #[derive(Debug)]
-pub(super) struct ClientTask {
-    spec: Rc<LoadSpec>,
-    queue: Rc<Queue>,
-    stats: Rc<RunStats>,
-    kept: Option<Connection>,
+pub(super) struct ClientTask<C> {
+    shared: Shared,
+    client: C,
 }
 
-impl ClientTask {
-    pub(super) fn new(spec: Rc<LoadSpec>, queue: Rc<Queue>, stats: Rc<RunStats>) -> Self {
-        Self { spec, queue, stats, kept: None }
+/// The parts of a run that all of its tasks have.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) spec: Rc<LoadSpec>,
+    pub(super) queue: Rc<Queue>,
+    pub(super) stats: Rc<RunStats>,
+}
+
+impl<C: Client> ClientTask<C> {
+    pub(super) fn new(shared: Shared, client: C) -> Self {
+        Self { shared, client }
     }
 
     pub(super) async fn run(mut self) {
         while let Some(job) = self.next().await {
-            self.stats.sent();
-            let limit = self.spec.timeout + self.spec.over;
-            let outcome = match timeout(limit, self.serve(job)).await {
+            let Shared { spec, stats, .. } = &self.shared;
+            stats.sent();
+            let limit = spec.timeout + spec.over;
+            let outcome = match timeout(limit, self.client.serve(job)).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     Err(RequestError::new(FailureKind::Timeout, format!("no whole response in {limit:?}")))
                 }
             };
-            if outcome.is_err() {
-                self.kept = None;
-            }
-            self.stats.ended(job, outcome);
+            stats.ended(job, outcome);
         }
+        self.client.finish().await;
     }
 
-    /// The next request; meanwhile a kept connection that the other side ends is given up, as
-    /// any client does.
     async fn next(&mut self) -> Option<Job> {
-        while let Some(connection) = &self.kept {
+        loop {
             tokio::select! {
                 biased;
-                () = connection.ended() => {
-                    self.kept = None;
-                    self.stats.connection(|c| c.idle_closes += 1);
-                }
-                job = self.queue.take() => return job,
+                () = self.client.ended() => {}
+                job = self.shared.queue.take() => return job,
             }
         }
-        self.queue.take().await
-    }
-
-    async fn serve(&mut self, job: Job) -> Result<(), RequestError> {
-        // Out of its place meanwhile: whatever ends this future ends the connection.
-        let mut connection = match self.kept.take() {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        let keep = exchange(&mut connection, &self.spec, job.id).await?;
-        match (self.spec.mode, keep) {
-            (Mode::PerConnection, _) => {}
-            (_, true) => self.kept = Some(connection),
-            (_, false) => self.stats.connection(|c| c.announced_closes += 1),
-        }
-        Ok(())
-    }
-
-    async fn connect(&self) -> Result<Connection, RequestError> {
-        let stream = match TcpStream::connect(self.spec.to).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                return Err(RequestError::new(connect_error_kind(&error), format!("connect: {error}")));
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        self.stats.connection(|c| c.opened += 1);
-        Ok(Connection::new(stream))
-    }
-}
-
-fn connect_error_kind(error: &io::Error) -> FailureKind {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => FailureKind::Refused,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => FailureKind::Reset,
-        io::ErrorKind::TimedOut => FailureKind::Timeout,
-        _ => FailureKind::Local,
     }
 }

@@ -110,8 +110,8 @@ async fn send(mut writer: WriteHalf<'_>, spec: &LoadSpec, id: RequestId) -> io::
             let chunked = id.bits() % 2;
             format!("GET /download/{bytes}?id={id}&over={over}&chunked={chunked} HTTP/1.1\r\n")
         }
-        Mode::KeepAlive => format!("GET /download/{bytes}?id={id} HTTP/1.1\r\n"),
         Mode::PerConnection => format!("GET /download/{bytes}?id={id} HTTP/1.1\r\nConnection: close\r\n"),
+        _ => format!("GET /download/{bytes}?id={id} HTTP/1.1\r\n"),
     };
     writer.write_all(format!("{request_line}Host: {host}\r\nX-Bench-Id: {id}\r\n\r\n").as_bytes()).await?;
     if spec.mode != Mode::Upload {
@@ -160,7 +160,12 @@ async fn receive(
 }
 
 fn transport_error(error: &io::Error, when: &str, earlier: u64) -> RequestError {
-    let kind = match error.kind() {
+    RequestError::new(transport_error_kind(error), format!("{error} {when}, {}", usage(earlier)))
+}
+
+/// The kind of failure of a connection that was there.
+pub(super) fn transport_error_kind(error: &io::Error) -> FailureKind {
+    match error.kind() {
         io::ErrorKind::TimedOut => FailureKind::Timeout,
         // Writing to a connection that has been reset gives EPIPE once the reset has been reported.
         io::ErrorKind::ConnectionReset
@@ -168,8 +173,7 @@ fn transport_error(error: &io::Error, when: &str, earlier: u64) -> RequestError 
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::NotConnected => FailureKind::Reset,
         _ => FailureKind::Local,
-    };
-    RequestError::new(kind, format!("{error} {when}, {}", usage(earlier)))
+    }
 }
 
 fn usage(earlier: u64) -> String {

@@ -6,10 +6,15 @@
 
 mod arrivals;
 mod client_task;
+mod conversation;
 mod exchange;
+mod grpc;
+mod http1;
+mod http2;
 mod queue;
 mod response;
 mod stats;
+mod websocket;
 
 use std::cell::Cell;
 use std::io;
@@ -25,9 +30,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::id::Tag;
 use crate::report::Report;
-use client_task::ClientTask;
+use client_task::{Client, ClientTask, Shared};
+use conversation::Talk;
+use grpc::Call;
+use http1::Http1;
+use http2::{Http2, SharedConnection};
 use queue::{Job, Queue};
 use stats::RunStats;
+use websocket::WebSocket;
 
 /// How requests use connections, and which way their bodies go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,6 +50,12 @@ pub enum Mode {
     Download,
     /// As keep-alive with a POST whose body is spread over a time.
     Upload,
+    /// GET over HTTP/2 in clear text, several at a time on connections that take as many as they do.
+    Http2,
+    /// Messages on WebSockets that are kept, each sent back by `echo`.
+    Websocket,
+    /// Messages on calls of gRPC that go on, over HTTP/2 in clear text, each sent back by `echo`.
+    Grpc,
 }
 
 /// A run.
@@ -57,6 +73,8 @@ pub struct LoadSpec {
     pub requests: u64,
     /// Connections at once. A request that is due while all are busy waits, and its latency counts on.
     pub connections: usize,
+    /// Streams at once on each connection in `Http2` and `Grpc`.
+    pub streams: usize,
     /// Length of a body.
     pub bytes: u64,
     /// Time that a body is spread over in `Download` and `Upload`.
@@ -75,7 +93,18 @@ pub struct LoadSpec {
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::KeepAlive, Self::PerConnection, Self::Download, Self::Upload];
+    pub const ALL: [Self; 7] = [
+        Self::KeepAlive,
+        Self::PerConnection,
+        Self::Download,
+        Self::Upload,
+        Self::Http2,
+        Self::Websocket,
+        Self::Grpc,
+    ];
+
+    /// Those over HTTP/1.1, each request by itself.
+    pub const HTTP1: [Self; 4] = [Self::KeepAlive, Self::PerConnection, Self::Download, Self::Upload];
 
     /// As on the command line.
     pub const fn name(self) -> &'static str {
@@ -84,12 +113,25 @@ impl Mode {
             Self::PerConnection => "per-connection",
             Self::Download => "download",
             Self::Upload => "upload",
+            Self::Http2 => "http2",
+            Self::Websocket => "websocket",
+            Self::Grpc => "grpc",
         }
     }
 
     /// True if one request takes seconds by design.
-    pub const fn is_long(self) -> bool {
+    pub const fn is_transfer(self) -> bool {
         matches!(self, Self::Download | Self::Upload)
+    }
+
+    /// True if requests are messages of a conversation that lasts as long as the run.
+    pub const fn is_conversation(self) -> bool {
+        matches!(self, Self::Websocket | Self::Grpc)
+    }
+
+    /// True for requests that end at once, each by itself.
+    pub const fn is_short(self) -> bool {
+        !self.is_transfer() && !self.is_conversation()
     }
 }
 
@@ -117,11 +159,8 @@ async fn run(spec: Rc<LoadSpec>) -> io::Result<Report> {
     let start = Instant::now();
     let stats = Rc::new(RunStats::new(start));
     let queue = Rc::new(Queue::default());
-    let mut tasks = JoinSet::new();
-    for _ in 0..spec.connections.max(1) {
-        let client_task = ClientTask::new(Rc::clone(&spec), Rc::clone(&queue), Rc::clone(&stats));
-        tasks.spawn_local(client_task.run());
-    }
+    let shared = Shared { spec: Rc::clone(&spec), queue: Rc::clone(&queue), stats: Rc::clone(&stats) };
+    let mut tasks = start_clients(&shared);
     let end = start + spec.time_limit;
     let planned = Cell::new(spec.requests);
     let all = async {
@@ -140,6 +179,36 @@ async fn run(spec: Rc<LoadSpec>) -> io::Result<Report> {
         None => None,
     };
     Ok(stats.report(&spec, planned.get(), witness))
+}
+
+/// Starts a task for each request that may be under way at once.
+fn start_clients(shared: &Shared) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let Shared { spec, stats, .. } = shared;
+    for _ in 0..spec.connections.max(1) {
+        if Mode::HTTP1.contains(&spec.mode) {
+            start(&mut tasks, shared, Http1::new(Rc::clone(spec), Rc::clone(stats)));
+            continue;
+        }
+        if spec.mode == Mode::Websocket {
+            let way = (Rc::clone(spec), Rc::clone(stats));
+            start(&mut tasks, shared, Talk::<WebSocket>::new(way, shared));
+            continue;
+        }
+        let connection = Rc::new(SharedConnection::new(Rc::clone(spec), Rc::clone(stats)));
+        for _ in 0..spec.streams.max(1) {
+            let way = (Rc::clone(spec), Rc::clone(&connection));
+            match spec.mode {
+                Mode::Grpc => start(&mut tasks, shared, Talk::<Call>::new(way, shared)),
+                _ => start(&mut tasks, shared, Http2::new(way)),
+            }
+        }
+    }
+    tasks
+}
+
+fn start(tasks: &mut JoinSet<()>, shared: &Shared, client: impl Client + 'static) {
+    tasks.spawn_local(ClientTask::new(shared.clone(), client).run());
 }
 
 /// Puts requests into the queue as they are due, until all are there or the run is stopped; gives their number.

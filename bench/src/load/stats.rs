@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::LoadSpec;
 use super::queue::Job;
-use crate::report::{Arrivals, Connections, FailureKind, Failures, Latency, Report, Sample};
+use crate::report::{Arrivals, Connections, Conversations, FailureKind, Failures, Latency, Report, Sample};
 
 /// Longer latencies count as this one.
 const MAX_LATENCY_US: u64 = 3_600_000_000;
@@ -33,6 +33,7 @@ struct Counts {
     ok: u64,
     failed: Failures,
     connections: Connections,
+    conversations: Conversations,
     latency: Histogram<u64>,
     last_ok: Option<Instant>,
     longest_gap: Duration,
@@ -48,6 +49,7 @@ impl RunStats {
             ok: 0,
             failed: Failures::default(),
             connections: Connections::default(),
+            conversations: Conversations::default(),
             latency,
             last_ok: None,
             longest_gap: Duration::ZERO,
@@ -71,18 +73,40 @@ impl RunStats {
                     counts.longest_gap = counts.longest_gap.max(now - last);
                 }
             }
-            Err(RequestError { kind, detail }) => {
-                counts.failed.add(kind);
-                if counts.samples.len() < Report::SAMPLES {
-                    let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    counts.samples.push(Sample { id: job.id.to_string(), at_ms, kind, detail });
-                }
+            Err(error) => {
+                counts.failed.add(error.kind);
+                counts.sample(job.id.to_string(), self.at_ms(), error);
             }
         }
     }
 
     pub(super) fn connection(&self, count: impl FnOnce(&mut Connections)) {
         count(&mut self.counts.borrow_mut().connections);
+    }
+
+    pub(super) fn conversation(&self, count: impl FnOnce(&mut Conversations)) {
+        count(&mut self.counts.borrow_mut().conversations);
+    }
+
+    /// Counts one that the other side ended in order.
+    pub(super) fn conversation_ended(&self) {
+        let at_ms = self.at_ms();
+        self.conversation(|c| {
+            c.ended += 1;
+            c.first_end_ms.get_or_insert(at_ms);
+        });
+    }
+
+    /// Counts one that ended otherwise while no message was under way.
+    pub(super) fn conversation_broken(&self, error: RequestError) {
+        let mut counts = self.counts.borrow_mut();
+        counts.conversations.broken += 1;
+        counts.sample("-".to_owned(), self.at_ms(), error);
+    }
+
+    /// Milliseconds since the start of the run.
+    fn at_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Of a run whose schedule had `planned` requests.
@@ -97,6 +121,7 @@ impl RunStats {
             missing: planned.saturating_sub(counts.ok + counts.failed.total()),
             witness,
             connections: counts.connections,
+            conversations: counts.conversations,
             latency: Latency {
                 p50_us: counts.latency.value_at_quantile(0.5),
                 p99_us: counts.latency.value_at_quantile(0.99),
@@ -105,6 +130,14 @@ impl RunStats {
             longest_gap_us: micros(counts.longest_gap),
             seconds: self.start.elapsed().as_secs_f64(),
             samples: counts.samples.clone(),
+        }
+    }
+}
+
+impl Counts {
+    fn sample(&mut self, id: String, at_ms: u64, RequestError { kind, detail }: RequestError) {
+        if self.samples.len() < Report::SAMPLES {
+            self.samples.push(Sample { id, at_ms, kind, detail });
         }
     }
 }

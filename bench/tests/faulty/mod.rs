@@ -1,15 +1,17 @@
 //! Servers with one fault each.
 
+pub(crate) mod spec;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sluice_bench::id::{RequestId, Tag};
-use sluice_bench::load::{LoadSpec, Mode};
+use sluice_bench::id::RequestId;
 use sluice_bench::pattern::Pattern;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) use self::spec::{BYTES, spec};
 
 /// The reaction of a faulty server to a request.
 pub(crate) enum Reaction {
@@ -36,28 +38,6 @@ pub(crate) fn response(id: RequestId, more: &str, length: u64, body: &[u8]) -> V
         format!("HTTP/1.1 200 OK\r\nX-Bench-Id: {id}\r\nContent-Length: {length}\r\n{more}\r\n").into_bytes();
     response.extend_from_slice(body);
     response
-}
-
-/// Length of bodies in these tests.
-pub(crate) const BYTES: u64 = 64;
-
-/// Few requests, patient on a busy machine.
-pub(crate) fn spec(to: SocketAddr, mode: Mode) -> LoadSpec {
-    LoadSpec {
-        to,
-        host: "bench.example".to_owned(),
-        mode,
-        rate: 200.0,
-        requests: 30,
-        connections: 4,
-        bytes: BYTES,
-        over: Duration::ZERO,
-        timeout: Duration::from_secs(30),
-        time_limit: Duration::from_secs(60),
-        tag: Tag::new(7),
-        backend: None,
-        stop: None,
-    }
 }
 
 /// Serves on a port of its own; `react` is asked for each request, which is read without its body.

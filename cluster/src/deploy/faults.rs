@@ -17,6 +17,8 @@ pub struct StoppedApiServer(Pid);
 /// A container of a pod, to be killed without asking the API server.
 pub struct Container {
     node: String,
+    pod: String,
+    name: String,
     id: String,
 }
 
@@ -29,7 +31,8 @@ impl Release {
         let id = self.container(role, pod, container, "containerID")?;
         let id = id.rsplit('/').next().unwrap_or_default().to_owned();
         let path = format!("{{.items[?(@.metadata.name==\"{pod}\")].spec.nodeName}}");
-        Ok(Container { node: self.ask(role, &path)?.trim().to_owned(), id })
+        let node = self.ask(role, &path)?.trim().to_owned();
+        Ok(Container { node, pod: pod.to_owned(), name: container.to_owned(), id })
     }
 
     /// Kills a container's first process, and with it all others, by SIGKILL; the kubelet starts it again.
@@ -37,17 +40,34 @@ impl Release {
     /// # Errors
     /// Its node's containerd does not know it, or it has ended.
     pub fn kill(&self, container: &Container) -> Result<()> {
+        self.ctr(container, &["tasks", "kill", "--signal", "SIGKILL", &container.id]).map(drop)
+    }
+
+    /// True once the kubelet runs another container in the place of one that was killed.
+    ///
+    /// # Errors
+    /// Its node's containerd does not say.
+    pub fn is_replaced(&self, container: &Container) -> Result<bool> {
+        let Container { pod, name, id, .. } = container;
+        let filter = format!(
+            "labels.\"io.kubernetes.pod.name\"=={pod},labels.\"io.kubernetes.container.name\"=={name}"
+        );
+        let all = self.ctr(container, &["containers", "list", "--quiet", &filter])?;
+        let tasks = self.ctr(container, &["tasks", "list"])?;
+        let runs = |id: &str| tasks.lines().any(|line| line.starts_with(id) && line.contains("RUNNING"));
+        Ok(all.lines().any(|other| other != id && runs(other)))
+    }
+
+    /// Asks the containerd of a container's node.
+    fn ctr(&self, container: &Container, words: &[&str]) -> Result<String> {
         let nodes = self.nodes()?;
         let on = nodes.iter().find(|node| node.name == container.node).context("its node is there")?;
         let mut ctr = enter::node(self.cluster(), on, "ctr")?;
-        ctr.arg("--address").arg(node::socket(Path::new(mounts::RUN)));
-        let output = ctr
-            .args(["--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", &container.id])
-            .output()
-            .context("starting ctr")?;
+        ctr.arg("--address").arg(node::socket(Path::new(mounts::RUN))).args(["--namespace", "k8s.io"]);
+        let output = ctr.args(words).output().context("starting ctr")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "killing the container {}: {}", container.id, said.trim());
-        Ok(())
+        ensure!(output.status.success(), "ctr {} for {}: {}", words.join(" "), container.name, said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Stops the API server.

@@ -111,12 +111,18 @@ fn serve(sluice: &Path, helm: &Helm, cluster: &Cluster, dir: &Path, steps: &mut 
 /// # Errors
 /// A tool is missing, or a node does not take it.
 pub(crate) fn give_image(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
-    give_image_as(image::NAME, sluice, cluster, dir)
+    give_image_as(image::NAME, (sluice, &[]), cluster, dir)
 }
 
-/// The same by another name, which the image's tag tells apart or which says that it is of another program.
-fn give_image_as(name: &str, program: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
-    let archive = image::write(name, program, dir)?;
+/// The same by another name, which the image's tag tells apart or which says that it is of another program, with more
+/// variables for its containers.
+fn give_image_as(
+    name: &str,
+    (program, environment): (&Path, &[String]),
+    cluster: &Cluster,
+    dir: &Path,
+) -> Result<()> {
+    let archive = image::write(name, program, environment, dir)?;
     cluster.import(&archive)?;
     fs::remove_file(&archive).with_context(|| format!("removing {}", archive.display()))
 }

@@ -107,7 +107,15 @@ impl Release {
     /// # Errors
     /// It cannot be made, or a node does not take it.
     pub fn give(&self, name: &str, program: &Path) -> Result<()> {
-        give_image_as(name, program, &self.cluster, self.dir())
+        self.give_with(name, program, &[])
+    }
+
+    /// The same with more variables in the environment of its containers, each `NAME=VALUE`.
+    ///
+    /// # Errors
+    /// As [`Release::give`].
+    pub fn give_with(&self, name: &str, program: &Path, environment: &[String]) -> Result<()> {
+        give_image_as(name, (program, environment), &self.cluster, self.dir())
     }
 
     /// Applies one file of objects.
@@ -120,12 +128,14 @@ impl Release {
         self.cluster.apply(&[file])
     }
 
-    /// Sets one value of the chart and has helm upgrade the release to it; does not wait for pods.
+    /// Sets values of the chart, each by its path of keys, and has helm upgrade the release to them; does not wait for pods.
     ///
     /// # Errors
-    /// Helm or the API server refuses it.
-    pub fn set(&mut self, keys: &[&str], value: Value) -> Result<()> {
-        put(&mut self.values, keys, value);
+    /// Helm or the API server refuses one of them.
+    pub fn set<const N: usize>(&mut self, values: [(&[&str], Value); N]) -> Result<()> {
+        for (keys, value) in values {
+            put(&mut self.values, keys, value);
+        }
         release(&self.helm, &self.cluster, (self.dir(), &[]), "upgrade", &self.values)
     }
 
@@ -173,6 +183,16 @@ impl Release {
         let mut lines: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).collect();
         lines.sort_unstable();
         Ok(lines.iter().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect())
+    }
+
+    /// The log of a container of the last so much time, to the second.
+    ///
+    /// # Errors
+    /// kubectl fails.
+    pub fn log(&self, role: Role, pod: &str, container: &str, time: Duration) -> Result<String> {
+        let (container, since) =
+            (format!("--container={container}"), format!("--since={}s", time.as_secs().max(1)));
+        self.cluster.say_in(role.object().0, &["logs", pod, &container, &since])
     }
 
     /// Deletes a pod as an administrator; does not wait for its end.

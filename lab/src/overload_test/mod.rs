@@ -147,7 +147,7 @@ impl CaseResult {
 
 #[cfg(test)]
 mod tests {
-    use sluice_bench::report::{Connections, Failures, Latency, Report};
+    use sluice_bench::report::{Connections, Conversations, Failures, Latency, Report};
 
     use super::outcome::{ClientLatency, Memory, Probes, ProofCount};
     use super::*;
@@ -162,6 +162,7 @@ mod tests {
             missing: 0,
             witness: None,
             connections: Connections::default(),
+            conversations: Conversations::default(),
             latency: Latency::default(),
             longest_gap_us: 0,
             seconds: 1.0,

@@ -137,7 +137,7 @@ impl Probes {
 
 #[cfg(test)]
 mod tests {
-    use sluice_bench::report::{Connections, Failures};
+    use sluice_bench::report::{Connections, Conversations, Failures};
 
     use super::*;
 
@@ -151,6 +151,7 @@ mod tests {
             missing: 0,
             witness: None,
             connections: Connections::default(),
+            conversations: Conversations::default(),
             latency: Latency { p99_us, ..Latency::default() },
             longest_gap_us: 0,
             seconds: 1.0,

@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use super::programs::Program;
 use super::{Proxy, Setup, Traffic, write};
 use crate::process::{Process, until};
+use crate::testbed::{GRPC_ADDRESS, WEBSOCKET_ADDRESS};
 
 /// How the new process comes to its listening sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ struct Parts {
     frontend: String,
     bind: String,
     server: &'static str,
+    /// More backends.
+    backends: String,
     idle: &'static str,
 }
 
@@ -107,6 +110,7 @@ fn measured(setup: &Setup, traffic: Traffic) -> Parts {
             true => " pool-max-conn -1 pool-purge-delay 1h proto h2",
             false => " pool-max-conn -1 pool-purge-delay 1h",
         },
+        backends: String::new(),
         idle: "1h",
     }
 }
@@ -117,12 +121,28 @@ fn replaced(socket: &Path, reload: Reload) -> Parts {
         Reload::Rebind => ("", ""),
         Reload::PassSockets => (" expose-fd listeners", "    option idle-close-on-response\n"),
     };
-    let global = format!("    stats socket {} mode 600 level admin{expose}\n", socket.display());
-    Parts { global, defaults: defaults.to_owned(), idle: "75s", ..Parts::default() }
+    Parts {
+        global: format!("    stats socket {} mode 600 level admin{expose}\n", socket.display()),
+        defaults: format!("{defaults}    timeout tunnel 1h\n"),
+        frontend: "    use_backend websocket if { path /websocket }
+    use_backend grpc if { path_beg /bench.Echo/ }
+"
+        .to_owned(),
+        backends: format!(
+            "backend websocket
+    server one {WEBSOCKET_ADDRESS}
+backend grpc
+    timeout server 1h
+    server one {GRPC_ADDRESS} proto h2
+"
+        ),
+        idle: "75s",
+        ..Parts::default()
+    }
 }
 
 fn config(listen: SocketAddr, backend: SocketAddr, workers: usize, parts: &Parts) -> String {
-    let Parts { global, defaults, frontend, bind, server, idle } = parts;
+    let Parts { global, defaults, frontend, bind, server, backends, idle } = parts;
     format!(
         "global
     maxconn 16000
@@ -139,7 +159,7 @@ frontend in
 {frontend}    default_backend out
 backend out
     server one {backend}{server}
-"
+{backends}"
     )
 }
 

@@ -15,6 +15,7 @@ use super::programs::{Program, Programs};
 use super::{Proxy, Role, Setup, Traffic, write};
 use crate::proc::children;
 use crate::process::{Process, until};
+use crate::testbed::{GRPC_ADDRESS, WEBSOCKET_ADDRESS};
 
 /// A proxy that can be replaced.
 pub(crate) struct Nginx {
@@ -105,6 +106,20 @@ fn replaced(listen: SocketAddr, backend: SocketAddr) -> String {
     upstream backend {{ server {backend}; keepalive 64; }}
     server {{
         listen {listen} backlog=4096;
+        http2 on;
+        location = /websocket {{
+            proxy_pass http://{WEBSOCKET_ADDRESS};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_read_timeout 1h;
+        }}
+        location /bench.Echo/ {{
+            grpc_pass grpc://{GRPC_ADDRESS};
+            grpc_read_timeout 1h;
+            grpc_send_timeout 1h;
+            client_body_timeout 1h;
+        }}
         location / {{
             proxy_pass http://backend;
             proxy_http_version 1.1;

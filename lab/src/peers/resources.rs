@@ -7,13 +7,46 @@ use anyhow::Result;
 use gateway_testkit::tls::SelfSigned;
 
 use super::{Setup, Traffic};
+use crate::testbed::{GRPC_ADDRESS, WEBSOCKET_ADDRESS};
 
+/// On a Service's port whose backend speaks HTTP/2 in clear text.
+const H2C: &str = ", appProtocol: kubernetes.io/h2c";
 /// A host that has a route in every scenario, and the name of every certificate.
 pub(crate) const HOST: &str = "h0.example";
 /// Names in the scenario of many routes; each has a route of its own.
 pub(crate) const HOSTS: usize = 1000;
 /// Rules of each of these routes.
 pub(crate) const PATHS: usize = 10;
+
+/// As [`pass_everything`], beside a route for WebSockets and one for calls of gRPC, each to a backend of its own.
+pub(crate) fn pass_streams_too(listen: SocketAddr, backend: SocketAddr) -> Result<String> {
+    let (websocket, grpc): (SocketAddr, SocketAddr) = (WEBSOCKET_ADDRESS.parse()?, GRPC_ADDRESS.parse()?);
+    let rule = format!(
+        "    - matches: [{{path: {{type: Exact, value: /websocket}}}}]
+      backendRefs: [{{name: websocket, port: {}}}]
+",
+        websocket.port()
+    );
+    Ok(pass_everything(listen, backend)
+        + "---\n"
+        + &service("websocket", websocket, "")
+        + &route("websocket", "", &rule)
+        + "---\n"
+        + &service("grpc", grpc, H2C)
+        + &format!(
+            "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {{name: grpc, namespace: bench}}
+spec:
+  parentRefs: [{{name: bench}}]
+  rules:
+    - matches: [{{method: {{service: bench.Echo}}}}]
+      backendRefs: [{{name: grpc, port: {}}}]
+",
+            grpc.port()
+        ))
+}
 
 /// One route that takes everything to the backend as it is.
 pub(crate) fn pass_everything(listen: SocketAddr, backend: SocketAddr) -> String {
@@ -79,8 +112,8 @@ fn base(listen: SocketAddr, backend: SocketAddr, traffic: Traffic) -> String {
         true => "name: https, protocol: HTTPS, tls: {certificateRefs: [{name: certificate}]}",
         false => "name: http, protocol: HTTP",
     };
-    let protocol = if traffic.backend_http2 { ", appProtocol: kubernetes.io/h2c" } else { "" };
-    let (port, address, backend_port) = (listen.port(), backend.ip(), backend.port());
+    let protocol = if traffic.backend_http2 { H2C } else { "" };
+    let (port, backend) = (listen.port(), service("backend", backend, protocol));
     format!(
         "apiVersion: v1
 kind: Namespace
@@ -98,20 +131,28 @@ spec:
   gatewayClassName: sluice
   listeners: [{{{listener}, port: {port}}}]
 ---
-apiVersion: v1
+{backend}"
+    )
+}
+
+/// A Service with one endpoint; `protocol` is more of its port.
+fn service(name: &str, at: SocketAddr, protocol: &str) -> String {
+    let (address, port) = (at.ip(), at.port());
+    format!(
+        "apiVersion: v1
 kind: Service
-metadata: {{name: backend, namespace: bench}}
+metadata: {{name: {name}, namespace: bench}}
 spec:
-  ports: [{{name: http, port: {backend_port}, targetPort: {backend_port}{protocol}}}]
+  ports: [{{name: http, port: {port}, targetPort: {port}{protocol}}}]
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata:
-  name: backend-1
+  name: {name}-1
   namespace: bench
-  labels: {{kubernetes.io/service-name: backend}}
+  labels: {{kubernetes.io/service-name: {name}}}
 addressType: IPv4
-ports: [{{name: http, port: {backend_port}, protocol: TCP}}]
+ports: [{{name: http, port: {port}, protocol: TCP}}]
 endpoints: [{{addresses: [{address}], conditions: {{ready: true}}}}]
 "
     )

@@ -249,7 +249,7 @@ impl Sluice {
 impl Proxy for Sluice {
     fn start(&mut self) -> Result<()> {
         let Setup { dir, listen, backend, .. } = &self.setup;
-        write_config(dir, &resources::pass_everything(*listen, *backend))?;
+        write_config(dir, &resources::pass_streams_too(*listen, *backend)?)?;
         let mut pod = self.launch()?;
         wait_until_ready(&mut pod.serving)?;
         self.live = Some(pod);

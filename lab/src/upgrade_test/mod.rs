@@ -41,14 +41,15 @@ pub struct Args {
     /// Short requests per second, all clients together.
     #[arg(long, default_value_t = 2500.0)]
     rate: f64,
-    /// Proxies to test.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
+    /// Proxies to test, all if none is named; with --installed those that are tested beside it, on this machine and by the same
+    /// clients, none if none is named.
+    #[arg(long, value_enum, value_delimiter = ',')]
     peer: Vec<Peer>,
     /// Where peers come from.
     #[arg(long, value_enum, default_value_t = Source::Sid)]
     peers: Source,
-    /// Clients, all at once.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
+    /// Clients, all at once; those over HTTP/1.1 if none is named, with --installed all.
+    #[arg(long, value_enum, value_delimiter = ',')]
     mode: Vec<Mode>,
     /// Steering to test Sluice with.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Steering::Ebpf, Steering::Reuseport])]
@@ -105,19 +106,34 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.installed.installed {
         return installed::run(args);
     }
-    let others = args.peer.iter().any(|peer| *peer != Peer::Sluice);
+    let others = args.peer.is_empty() || args.peer.iter().any(|peer| *peer != Peer::Sluice);
     ensure!(
         args.broken.is_empty() || !others,
         "--broken: write --peer sluice, since no other peer has such versions"
     );
-    let before = before(args)?;
+    process::stop_on_ctrl_c()?;
+    let targets = target::chosen(&args.peer, (&args.steering, &args.io, &args.pods));
+    let results = in_turn(args, targets)?;
+    table::print(&results);
+    let json = serde_json::to_string_pretty(&results)?;
+    match &args.json {
+        Some(path) => fs::write(path, json + "\n").with_context(|| format!("--json {}", path.display()))?,
+        None => println!("\n{json}"),
+    }
+    Ok(verdict(&results, steps(args.upgrades, &args.broken)))
+}
+
+/// Tests these in turn; peers that are not there are left out.
+fn in_turn(args: &Args, mut targets: Vec<Target>) -> Result<Vec<TargetResult>> {
+    let ours = targets.iter().any(Target::is_sluice);
+    let before = if ours { before(args)? } else { None };
+    let broken = if ours { args.broken.clone() } else { Vec::new() };
     if let Some(limit) = lift_locked_memory()? {
         let mib = limit >> 20;
         println!(
             "locked memory: {mib} MiB for all processes of a user, so rings of many that drain may not fit"
         );
     }
-    let mut targets = target::chosen(&args.peer, (&args.steering, &args.io, &args.pods));
     needs::ensure(&[IP, WRK])?;
     let mut wanted: Vec<_> = targets.iter().filter_map(Target::program).collect();
     wanted.dedup();
@@ -134,49 +150,56 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Some(sluice) => {
             Some(fs::canonicalize(sluice).with_context(|| format!("--sluice {}", sluice.display()))?)
         }
-        None if targets.iter().any(Target::is_sluice) => Some(build_sluice(&args.profile)?),
+        None if ours => Some(build_sluice(&args.profile)?),
         None => None,
     };
-    let broken = match args.broken.is_empty() {
-        true => None,
-        false => Some(build_sluice(QUICK)?),
-    };
-    process::stop_on_ctrl_c()?;
+    let steps = steps(args.upgrades, &broken);
     let run = Run {
         bench,
         sluice,
         before,
         peers,
         upgrades: args.upgrades,
-        broken: broken.map(|program| (program, args.broken.clone())),
-        clients: clients::plan(&args.mode, args.requests, args.rate, steps(args)),
+        broken: if broken.is_empty() { None } else { Some((build_sluice(QUICK)?, broken)) },
+        clients: clients::plan(modes(args), args.requests, args.rate, steps),
         wrk_connections: args.wrk_connections,
     };
     let mut results = Vec::new();
     for target in targets {
-        println!("{target}: {} upgrades and attempts, about {} s", steps(args), run.length().as_secs());
+        println!("{target}: {steps} upgrades and attempts, about {} s", run.length().as_secs());
         results.push(run_target(&run, target));
         process::check_interrupt()?;
     }
-    table::print(&results);
-    let json = serde_json::to_string_pretty(&results)?;
-    match &args.json {
-        Some(path) => fs::write(path, json + "\n").with_context(|| format!("--json {}", path.display()))?,
-        None => println!("\n{json}"),
+    Ok(results)
+}
+
+/// Tests the peers of `--peer` for what is installed on a cluster to be held against.
+fn beside(args: &Args) -> Result<Vec<TargetResult>> {
+    if args.peer.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(verdict(&results, steps(args)))
+    in_turn(args, target::chosen(&args.peer, (&[], &[], &[])))
+}
+
+/// The clients that there are.
+fn modes(args: &Args) -> &[Mode] {
+    match (args.mode.as_slice(), args.installed.installed) {
+        ([], true) => &Mode::ALL,
+        ([], false) => &Mode::HTTP1,
+        (named, _) => named,
+    }
 }
 
 /// Upgrades and attempts at one.
-fn steps(args: &Args) -> u32 {
-    args.upgrades + u32::try_from(args.broken.len()).unwrap_or(u32::MAX)
+fn steps(upgrades: u32, broken: &[Broken]) -> u32 {
+    upgrades + u32::try_from(broken.len()).unwrap_or(u32::MAX)
 }
 
 /// The program of another version, by its whole path.
 fn before(args: &Args) -> Result<Option<PathBuf>> {
     let Some(path) = &args.before else { return Ok(None) };
     ensure!(
-        args.upgrades >= 2,
+        args.upgrades >= 2 || args.installed.installed,
         "--before: write --upgrades 2 at least: the first goes to this version, the second back"
     );
     path.canonicalize().map(Some).with_context(|| format!("--before {}", path.display()))

@@ -16,7 +16,7 @@ use crate::peers::programs::Programs;
 use crate::peers::sluice::Broken;
 use crate::peers::{Proxy, Role, Setup};
 use crate::process::check_interrupt;
-use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, start_backend, wait_for_response};
+use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, start_backend, start_echo, wait_for_response};
 use crate::wrk::{self, WrkReport};
 
 /// The steps that every proxy goes through.
@@ -99,22 +99,26 @@ impl Run {
         };
         self.peers.enter(inside)?;
         let mut backend = start_backend(&self.bench, &setup.dir, "backend", BACKEND_ADDRESS, &[])?;
+        let echo = start_echo(&self.bench, &setup.dir)?;
         let mut proxy = target.proxy(setup.clone(), self.sluice.as_deref(), self.before.as_deref())?;
         proxy.start()?;
         wait_for_response(&mut backend, setup.listen, "bench.example", PATH)?;
-        let outcome = self.load(&setup, proxy.as_mut())?;
+        let outcome = self.load(&setup, proxy.as_mut(), target)?;
         backend.ensure_running()?;
+        for mut echo in echo {
+            echo.ensure_running()?;
+        }
         proxy.stop().context("at the end")?;
         Ok(outcome)
     }
 
-    fn load(&self, setup: &Setup, proxy: &mut dyn Proxy) -> Result<Outcome> {
+    fn load(&self, setup: &Setup, proxy: &mut dyn Proxy, target: Target) -> Result<Outcome> {
         let wrk = match self.wrk_connections {
             0 => None,
             n => Some(wrk::start(setup.listen, &setup.dir, n, self.length() + WRK_SLACK)?),
         };
         let start = Instant::now();
-        let shares = self.clients.iter().enumerate();
+        let shares = self.clients.iter().filter(|share| target.serves(share.mode())).enumerate();
         let mut clients: Vec<LoadClient> =
             shares.map(|(tag, share)| share.start(&self.bench, setup, tag)).collect::<Result<_>>()?;
         let mut upgrades = Vec::new();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use sluice_bench::load::Mode;
 
 use crate::peers::caddy::Caddy;
 use crate::peers::envoy::Envoy;
@@ -42,9 +43,9 @@ pub(super) enum Target {
 
 pub(super) const SLUICE: &str = "sluice";
 
-/// Ours first.
+/// Ours first; none named is all.
 pub(super) fn chosen(peers: &[Peer], (steering, io, pods): (&[Steering], &[Io], &[Pods])) -> Vec<Target> {
-    let wants = |peer| peers.contains(&peer) || peers.contains(&Peer::All);
+    let wants = |peer| peers.is_empty() || peers.contains(&peer) || peers.contains(&Peer::All);
     let mut chosen = Vec::new();
     if wants(Peer::Sluice) {
         let pairs = steering.iter().flat_map(|steering| io.iter().map(move |io| (*steering, *io)));
@@ -90,6 +91,14 @@ impl Target {
 
     pub(super) fn is_sluice(&self) -> bool {
         matches!(self, Self::Sluice(..))
+    }
+
+    /// True if it is configured for these requests.
+    pub(super) fn serves(&self, mode: Mode) -> bool {
+        match self {
+            Self::Sluice(..) | Self::Nginx | Self::Haproxy(_) => true,
+            Self::Envoy | Self::Caddy => Mode::HTTP1.contains(&mode),
+        }
     }
 
     /// The peer's program.

@@ -1,14 +1,11 @@
 //! Events of the release while clients send.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::json;
 use sluice_cluster::deploy::release::{Release, Role};
 
-use crate::peers::sluice::Broken;
-use crate::process::{check_interrupt, until};
+use super::asked_until;
+use super::verdict::Bar;
 
 /// One kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,9 +26,6 @@ pub(in crate::upgrade_test) enum Event {
     KillController,
 }
 
-/// For which a broken version is watched. A kubelet that took it for ready would need less.
-const WATCHED: Duration = Duration::from_secs(25);
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Namespace of the Lease of controllers, and its field.
 const HOLDER: [&str; 5] = [
     "--namespace=sluice-system",
@@ -66,6 +60,15 @@ impl Event {
         }
     }
 
+    /// The most that it may cost.
+    pub(super) fn bar(self) -> Bar {
+        match self {
+            Self::RollNodes | Self::DeleteNode => Bar::Drained,
+            Self::KillNode => Bar::InFlight,
+            _ => Bar::Nothing,
+        }
+    }
+
     /// Makes it happen, for the `number`th time, and waits until all is as before.
     pub(super) fn happen(self, release: &mut Release, number: u64) -> Result<()> {
         match self {
@@ -82,14 +85,15 @@ impl Event {
 
 /// Changes an annotation of the pods.
 fn roll(release: &mut Release, role: Role, number: u64) -> Result<()> {
-    release.set(&[role.key(), "podAnnotations"], json!({ "sluice.dev/round": number.to_string() }))?;
+    let round = json!({ "sluice.dev/round": number.to_string() });
+    release.set([(&[role.key(), "podAnnotations"], round)])?;
     release.settled(role)
 }
 
 fn delete(release: &Release, role: Role) -> Result<()> {
     let pod = chosen(release, role)?;
     release.delete(role, &pod)?;
-    until(&format!("{pod} has a replacement"), || {
+    asked_until(&format!("{pod} has a replacement"), || {
         let pods = release.pods(role)?;
         Ok(pods.iter().any(|name| *name != pod).then_some(()))
     })?;
@@ -101,7 +105,9 @@ fn kill(release: &Release, role: Role, container: &str) -> Result<()> {
     let restarts = || release.container(role, &pod, container, "restartCount");
     let before = restarts()?;
     release.kill(&release.find(role, &pod, container)?)?;
-    until(&format!("{container} of {pod} is started again"), || Ok((restarts()? != before).then_some(())))?;
+    asked_until(&format!("{container} of {pod} is started again"), || {
+        Ok((restarts()? != before).then_some(()))
+    })?;
     release.settled(role)
 }
 
@@ -115,60 +121,4 @@ pub(super) fn chosen(release: &Release, role: Role) -> Result<String> {
         }
     }
     pods.last().cloned().context("no pod runs")
-}
-
-/// Rolls out a version that is broken, to nodes alone: no pod of it may become ready, and what serves must stay. Rolls it back.
-pub(super) fn roll_broken(release: &mut Release, how: Broken) -> Result<()> {
-    let serving = release.pods(Role::Nodes)?;
-    release.set(&["node", "extraEnv"], json!([{ "name": "SLUICE_FAULT", "value": how.fault() }]))?;
-    let pod = until("a pod of the broken version is made", || {
-        Ok(release.pods(Role::Nodes)?.into_iter().find(|pod| !serving.contains(pod)))
-    })?;
-    let started = Instant::now();
-    until("the broken version is started", || {
-        let states = release.ask(Role::Nodes, &state_of(&pod))?;
-        Ok((states.contains("running") || states.contains("terminated") || states.contains("CrashLoop"))
-            .then_some(()))
-    })?;
-    while started.elapsed() < WATCHED {
-        check_interrupt()?;
-        let ready = release.container(Role::Nodes, &pod, "node", "ready")?;
-        ensure!(ready == "false", "a version that {} is ready: {ready}", how.name());
-        let there = release.pods(Role::Nodes)?;
-        let gone: Vec<_> = serving.iter().filter(|name| !there.contains(name)).collect();
-        ensure!(gone.is_empty(), "the rollout of a version that {} went on: gone are {gone:?}", how.name());
-        thread::sleep(POLL_INTERVAL);
-    }
-    release.set(&["node", "extraEnv"], json!([]))?;
-    until(
-        &format!("{pod} is taken away"),
-        || Ok((!release.pods(Role::Nodes)?.contains(&pod)).then_some(())),
-    )?;
-    let after = release.pods(Role::Nodes)?;
-    ensure!(after == serving, "pods that served are not those that serve: {serving:?}, {after:?}");
-    release.settled(Role::Nodes)
-}
-
-fn state_of(pod: &str) -> String {
-    format!("{{.items[?(@.metadata.name==\"{pod}\")].status.containerStatuses[?(@.name==\"node\")].state}}")
-}
-
-/// Leaves nodes without any controller and without an API server for this time.
-pub(super) fn away(release: &Release, time: Duration) -> Result<()> {
-    let scale = |count: &str| {
-        let words = ["scale", "deployment/sluice-controller", &format!("--replicas={count}")];
-        release.cluster().say_in("sluice-system", &words)
-    };
-    scale("0")?;
-    until("controllers have gone", || Ok(release.pods(Role::Controllers)?.is_empty().then_some(())))?;
-    let stopped = release.stop_api_server()?;
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        check_interrupt()?;
-        thread::sleep(POLL_INTERVAL.min(end.saturating_duration_since(Instant::now())));
-    }
-    drop(stopped);
-    until("the API server responds", || Ok(scale("2").is_ok().then_some(())))?;
-    release.settled(Role::Controllers)?;
-    release.settled(Role::Nodes)
 }

@@ -46,15 +46,17 @@ impl Load {
         Ok(Self { bench: bench.to_owned(), network, to, shares, tags: 0 })
     }
 
-    /// Waits until every node serves the route.
+    /// Waits until every node serves every kind of request.
     pub(super) fn served(&self) -> Result<()> {
         for to in &self.to {
-            let url = format!("http://{to}/download/1");
-            until(&format!("{url} is served"), || {
-                let mut curl = self.call(Path::new("curl"));
-                let output = curl.args(["--silent", "--fail", "--max-time", "5", &url]).output()?;
-                Ok(output.status.success().then_some(()))
-            })?;
+            for share in &self.shares {
+                let mode = share.mode().name();
+                until(&format!("{to} serves {mode}"), || {
+                    let mut client = self.call(&self.bench);
+                    client.args(["load", "--requests", "8", "--timeout", "5", "--mode", mode, "--to"]);
+                    Ok(client.arg(to.to_string()).output()?.status.success().then_some(()))
+                })?;
+            }
         }
         Ok(())
     }

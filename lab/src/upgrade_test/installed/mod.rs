@@ -1,31 +1,36 @@
 //! `cargo xtask upgrade-test --installed`: are requests lost while what is installed on a cluster is replaced, deleted, killed?
 
+mod away;
 mod event;
+mod evidence;
 mod load;
+mod run;
 mod verdict;
+mod versions;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
-use sluice_cluster::deploy::release::{Release, Role};
+use sluice_cluster::deploy::release::Release;
 
 use super::Args;
+use super::target::Peer;
 use crate::cargo::{QUICK, build_binary, build_sluice};
-use crate::{process, table};
+use crate::process;
 use event::Event;
 use load::Load;
-use verdict::{Bar, HEADERS, Phase, Row, TEXT_COLUMNS};
+use run::Run;
+use versions::Version;
 
 /// Flags of `upgrade-test` for a cluster.
 #[derive(clap::Args)]
 pub(super) struct InstalledArgs {
     /// Tests Sluice as it is installed on a cluster, which is started for that: from its image, by its chart, with the roles
     /// apart. Rolling updates of the nodes come after all other events, up to --upgrades and --requests.
-    #[arg(long, conflicts_with_all = ["peer", "peers", "steering", "io", "pods", "wrk_connections"])]
+    #[arg(long, conflicts_with_all = ["steering", "io", "pods", "wrk_connections"])]
     pub(super) installed: bool,
     /// Nodes of the cluster, all of which clients send to.
     #[arg(long, default_value_t = 1, requires = "installed", value_parser = clap::value_parser!(u8).range(1..=16))]
@@ -33,6 +38,9 @@ pub(super) struct InstalledArgs {
     /// Events, each once.
     #[arg(long, value_enum, value_delimiter = ',', requires = "installed", default_values_t = Event::ALL)]
     event: Vec<Event>,
+    /// Goes to a version whose maps have another layout, and back. It is built with the profile quick, which can pretend that.
+    #[arg(long, requires = "installed")]
+    other_layout: bool,
     /// Time for which there is neither a controller nor an API server, such as 60s or 30m.
     #[arg(long, value_name = "TIME", requires = "installed", value_parser = time)]
     away: Option<Duration>,
@@ -40,8 +48,6 @@ pub(super) struct InstalledArgs {
 
 /// The image of the load's backend, as containerd spells it.
 const BACKEND: &str = "docker.io/library/sluice-bench:lab";
-/// The image of another version.
-const BEFORE: &str = "docker.io/library/sluice:before";
 const RESOURCES: &str = include_str!("resources.yaml");
 
 /// Seconds or minutes.
@@ -56,19 +62,11 @@ fn time(text: &str) -> Result<Duration, String> {
     read.filter(|time| !time.is_zero()).ok_or_else(|| "write a time such as 60s or 30m".to_owned())
 }
 
-/// The events, and the observations so far.
-struct Run<'a> {
-    args: &'a Args,
-    release: Release,
-    load: Load,
-    phases: Vec<Phase>,
-}
-
 /// Installs it, has everything happen, and judges; fails if an event cost more than it may.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(
-        args.broken.is_empty() || args.profile == QUICK || args.sluice.is_some(),
-        "--broken with --installed: write --profile {QUICK}, which has faults, or give a --sluice that has them"
+        !args.peer.contains(&Peer::Sluice),
+        "--peer sluice with --installed: name others to test beside it"
     );
     process::stop_on_ctrl_c()?;
     let bench = build_binary("sluice-bench", &args.profile)?;
@@ -76,12 +74,35 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Some(sluice) => fs::canonicalize(sluice).with_context(|| format!("--sluice {}", sluice.display()))?,
         None => build_sluice(&args.profile)?,
     };
+    let others = others(args)?;
+    // Before the cluster starts, which leaves no CPU alone.
+    let beside = super::beside(args)?;
     let name = format!("upgrade-{}", std::process::id());
     let release = Release::start(&name, args.installed.nodes, &sluice)?;
-    let load = serve(&release, &bench, args)?;
-    let mut run = Run { args, release, load, phases: Vec::new() };
-    let ended = run.all().map_err(|error| run.release.explained(error));
-    run.finish(ended)
+    let prepared = others.iter().try_for_each(|(version, program)| version.give(&release, program));
+    let load = prepared.and_then(|()| serve(&release, &bench, args));
+    let load = load.map_err(|error| release.explained(error))?;
+    Run::new(args, release, load).whole(beside)
+}
+
+/// Other versions that the run goes to, and the program of each.
+fn others(args: &Args) -> Result<Vec<(Version, PathBuf)>> {
+    let mut others = Vec::new();
+    if let Some(before) = super::before(args)? {
+        others.push((Version::Before, before));
+    }
+    if !args.broken.is_empty() {
+        others.push((Version::Faulty, build_sluice(QUICK)?));
+    }
+    if args.installed.other_layout {
+        others.push((Version::ToCome, build_sluice(QUICK)?));
+    }
+    Ok(others)
+}
+
+/// Polls by means of kubectl or ctr, which take CPU time that the gateway and its clients would have.
+fn asked_until<T>(what: &str, ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    process::until_every(Duration::from_millis(250), what, ready)
 }
 
 /// Gives the Gateway its backend, and waits until clients are served.
@@ -89,99 +110,10 @@ fn serve(release: &Release, bench: &Path, args: &Args) -> Result<Load> {
     release.give(BACKEND, bench)?;
     release.apply(RESOURCES)?;
     release.cluster().wait(&["--namespace=upgrade", "rollout", "status", "deployment/backend"])?;
-    let load = Load::new(bench, release, &args.mode, args.rate)?;
+    let load = Load::new(bench, release, super::modes(args), args.rate)?;
     load.served()?;
     println!("Sluice is installed and serves on {} nodes", release.nodes()?.len());
     Ok(load)
-}
-
-impl Run<'_> {
-    fn all(&mut self) -> Result<()> {
-        let args = self.args;
-        for event in &args.installed.event {
-            self.once(*event)?;
-        }
-        for how in &args.broken {
-            let name = format!("broken version, {}", how.name());
-            self.phase(&name, Bar::Nothing, |release| event::roll_broken(release, *how))?;
-        }
-        if let Some(before) = super::before(args)? {
-            self.release.give(BEFORE, &before)?;
-            let now = self.release.value("/image/tag");
-            for (name, tag) in [("to the version before", json!("before")), ("back from it", now)] {
-                self.phase(name, Bar::Nothing, |release| {
-                    release.set(&["image", "tag"], tag)?;
-                    release.settled(Role::Controllers)?;
-                    release.settled(Role::Nodes)
-                })?;
-            }
-        }
-        if let Some(time) = args.installed.away {
-            let name = format!("no controller, no API server for {} s", time.as_secs());
-            self.phase(&name, Bar::Nothing, |release| event::away(release, time))?;
-        }
-        while self.upgrades() < args.upgrades as usize || self.sent() < args.requests {
-            self.once(Event::RollNodes)?;
-        }
-        Ok(())
-    }
-
-    /// Rolling updates of the nodes so far.
-    fn upgrades(&self) -> usize {
-        self.phases.iter().filter(|phase| phase.event == Event::RollNodes.name()).count()
-    }
-
-    /// Short requests so far.
-    fn sent(&self) -> u64 {
-        self.phases.iter().map(Phase::short).sum()
-    }
-
-    fn once(&mut self, event: Event) -> Result<()> {
-        let bar = if event == Event::KillNode { Bar::InFlight } else { Bar::Nothing };
-        let number = self.phases.len() as u64 + 1;
-        self.phase(event.name(), bar, |release| event.happen(release, number))
-    }
-
-    /// Has one event happen under load, and says what clients saw.
-    fn phase(&mut self, name: &str, bar: Bar, body: impl FnOnce(&mut Release) -> Result<()>) -> Result<()> {
-        let dir = self.release.dir().to_owned();
-        let release = &mut self.release;
-        let (took, clients) = self.load.during(&dir, || body(release)).with_context(|| name.to_owned())?;
-        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let phase = Phase { event: name.to_owned(), bar, took_ms, clients };
-        for row in Row::all(std::slice::from_ref(&phase)) {
-            println!(
-                "{name}: {:.1} s, {} of {} failed, {} refused, longest gap {:.0} ms",
-                took.as_secs_f64(),
-                row.lost,
-                row.sent,
-                row.refused,
-                row.gap_us as f64 / 1e3
-            );
-        }
-        for client in &phase.clients {
-            for sample in client.samples.iter().take(3) {
-                println!("    {}: at {} ms: {}", client.mode, sample.at_ms, sample.detail);
-            }
-        }
-        self.phases.push(phase);
-        Ok(())
-    }
-
-    /// Prints and writes what there is, also of a run that did not come to its end.
-    fn finish(self, ended: Result<()>) -> Result<ExitCode> {
-        let rows = Row::all(&self.phases);
-        println!("\n{}\n", table::render(HEADERS, &TEXT_COLUMNS, rows.iter().map(Row::cells)));
-        println!("{} short requests", self.sent());
-        if let Some(path) = &self.args.json {
-            let json = serde_json::to_string_pretty(&self.phases)?;
-            fs::write(path, json + "\n").with_context(|| format!("--json {}", path.display()))?;
-        }
-        ended?;
-        let failures: Vec<_> = rows.iter().filter_map(Row::failure).collect();
-        failures.iter().for_each(|failure| eprintln!("error: {failure}"));
-        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
 }
 
 #[cfg(test)]

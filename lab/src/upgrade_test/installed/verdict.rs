@@ -10,8 +10,11 @@ use sluice_bench::report::Report;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Bar {
-    /// No request.
+    /// No request, and no conversation ends.
     Nothing,
+    /// No request. A conversation of a process that drains may be ended in the second half of its `--drain-max`, in order;
+    /// the message that is under way then is sent again.
+    Drained,
     /// Requests that the killed process had accepted, and those of the second until it serves again.
     InFlight,
 }
@@ -41,10 +44,18 @@ pub(super) struct Row {
     pub(super) refused: u64,
     /// Longest time without a response on any way of using connections for short requests.
     pub(super) gap_us: u64,
+    /// WebSockets and calls of gRPC that were begun, and those that a drain ended.
+    pub(super) opened: u64,
+    pub(super) ended: u64,
+    /// Milliseconds from a client's start to the first such end, of the events that had one.
+    pub(super) first_end_ms: Option<u64>,
 }
 
 /// Time within which a node whose process was killed serves again.
 const BACK: Duration = Duration::from_secs(1);
+/// Half of `--drain-max`, whose default the release has: conversations are not ended before that (docs/websocket.md).
+/// Clients start before the event and with it before any drain.
+const KEPT_MS: u64 = 15_000;
 
 impl Phase {
     /// Requests of the short kind, which `--requests` counts.
@@ -58,19 +69,31 @@ impl Row {
     pub(super) fn all(phases: &[Phase]) -> Vec<Self> {
         let mut rows: Vec<Self> = Vec::new();
         for phase in phases {
-            let of = |reports: fn(&Report) -> u64| phase.clients.iter().map(reports).sum::<u64>();
-            let gap =
-                phase.clients.iter().filter(|report| is_short(report)).map(|report| report.longest_gap_us);
-            let (sent, lost, refused) = (of(|r| r.sent), of(Report::lost), of(|r| r.failed.refused));
-            let gap_us = gap.max().unwrap_or_default();
-            let (event, bar) = (phase.event.clone(), phase.bar);
-            let row = Self { event, bar, times: 1, took_ms: phase.took_ms, sent, lost, refused, gap_us };
+            let row = Self::of(phase);
             match rows.iter_mut().find(|row| row.event == phase.event) {
                 Some(old) => old.add(&row),
                 None => rows.push(row),
             }
         }
         rows
+    }
+
+    fn of(phase: &Phase) -> Self {
+        let sum = |reports: fn(&Report) -> u64| phase.clients.iter().map(reports).sum::<u64>();
+        let short = phase.clients.iter().filter(|report| is_short(report));
+        Self {
+            event: phase.event.clone(),
+            bar: phase.bar,
+            times: 1,
+            took_ms: phase.took_ms,
+            sent: sum(|r| r.sent),
+            lost: sum(Report::lost),
+            refused: sum(|r| r.failed.refused),
+            gap_us: short.map(|report| report.longest_gap_us).max().unwrap_or_default(),
+            opened: sum(|r| r.conversations.opened),
+            ended: sum(|r| r.conversations.ended),
+            first_end_ms: phase.clients.iter().filter_map(|r| r.conversations.first_end_ms).min(),
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -80,19 +103,28 @@ impl Row {
         self.lost += other.lost;
         self.refused += other.refused;
         self.gap_us = self.gap_us.max(other.gap_us);
+        self.opened += other.opened;
+        self.ended += other.ended;
+        self.first_end_ms = self.first_end_ms.into_iter().chain(other.first_end_ms).min();
     }
 
     /// In which way it misses its bar.
     pub(super) fn failure(&self) -> Option<String> {
-        let Self { event, lost, sent, .. } = self;
+        let Self { event, lost, sent, ended, .. } = self;
         match self.bar {
             _ if *sent == 0 => Some(format!("{event}: nobody sent anything")),
-            Bar::Nothing if *lost > 0 => Some(format!("{event}: {lost} of {sent} requests were lost")),
+            Bar::Nothing | Bar::Drained if *lost > 0 => {
+                Some(format!("{event}: {lost} of {sent} requests were lost"))
+            }
+            Bar::Nothing if *ended > 0 => Some(format!("{event}: {ended} conversations were ended")),
+            Bar::Drained if self.first_end_ms.is_some_and(|at| at < KEPT_MS) => {
+                Some(format!("{event}: a conversation was ended in the first half of a drain"))
+            }
             Bar::InFlight if u128::from(self.gap_us) >= BACK.as_micros() => {
                 let gap = Duration::from_micros(self.gap_us);
                 Some(format!("{event}: no response for {gap:.1?}, and {BACK:?} is the most"))
             }
-            Bar::Nothing | Bar::InFlight => None,
+            Bar::Nothing | Bar::Drained | Bar::InFlight => None,
         }
     }
 
@@ -100,7 +132,7 @@ impl Row {
     pub(super) fn cells(&self) -> Vec<String> {
         let verdict = match (self.failure(), self.bar) {
             (Some(_), _) => "missed",
-            (None, Bar::Nothing) => "held",
+            (None, Bar::Nothing | Bar::Drained) => "held",
             (None, Bar::InFlight) => "held: in flight alone",
         };
         vec![
@@ -110,6 +142,7 @@ impl Row {
             self.sent.to_string(),
             self.lost.to_string(),
             self.refused.to_string(),
+            format!("{}, {} ended", self.opened, self.ended),
             format!("{:.0}", self.gap_us as f64 / 1e3),
             verdict.to_owned(),
         ]
@@ -117,17 +150,17 @@ impl Row {
 }
 
 /// Headers of the table, and its columns of words.
-pub(super) const HEADERS: [&str; 8] =
-    ["event", "times", "longest s", "sent", "failed", "refused", "longest gap ms", "bar"];
-pub(super) const TEXT_COLUMNS: [usize; 2] = [0, 7];
+pub(super) const HEADERS: [&str; 9] =
+    ["event", "times", "longest s", "sent", "failed", "refused", "conversations", "longest gap ms", "bar"];
+pub(super) const TEXT_COLUMNS: [usize; 2] = [0, 8];
 
 fn is_short(report: &Report) -> bool {
-    [Mode::KeepAlive, Mode::PerConnection].iter().any(|mode| report.mode == mode.name())
+    Mode::ALL.iter().any(|mode| mode.is_short() && report.mode == mode.name())
 }
 
 #[cfg(test)]
 mod tests {
-    use sluice_bench::report::Failures;
+    use sluice_bench::report::{Conversations, Failures};
 
     use super::*;
 
@@ -157,6 +190,20 @@ mod tests {
         assert_eq!((rows[0].times, rows[0].sent, rows[0].lost, rows[0].gap_us), (2, 300, 2, 7));
         assert_eq!(rows[1].failure(), None);
         assert!(rows[0].failure().unwrap().starts_with("a: 2 of 300 requests"), "{:?}", rows[0].failure());
+    }
+
+    #[test]
+    fn only_a_drain_may_end_conversations_and_not_before_its_second_half() {
+        let failure = |bar, first_end_ms| {
+            let mut phase = phase("roll", bar, (100, 0, 7));
+            phase.clients[0].conversations =
+                Conversations { opened: 8, ended: 3, first_end_ms, ..Default::default() };
+            Row::all(&[phase])[0].failure()
+        };
+        assert_eq!(failure(Bar::Drained, Some(KEPT_MS)), None);
+        assert!(failure(Bar::Drained, Some(KEPT_MS - 1)).is_some());
+        assert!(failure(Bar::Nothing, Some(KEPT_MS)).is_some());
+        assert_eq!(failure(Bar::InFlight, Some(1)), None);
     }
 
     #[test]
