@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::image;
+use super::page::Line;
+use crate::cargo::workspace;
 use crate::chart::CHART;
 use crate::chart::helm::{DEFINITIONS, Helm, RELEASE, must_succeed};
 use crate::handle::Cluster;
@@ -55,6 +57,33 @@ impl Installation<'_> {
         self.upgrade()
     }
 
+    /// Runs a command of docs/install.md. Beside what the page has, nodes are told where controllers are once those have an address.
+    ///
+    /// # Errors
+    /// The program fails, or is another one than helm and kubectl; or a pod does not become ready in time.
+    pub(super) fn run(&self, line: &Line) -> Result<()> {
+        println!("$ {line}");
+        let is_release = line.program == "helm" && line.begins(&["install", RELEASE[0], CHART]);
+        let mut command = match line.program.as_str() {
+            "helm" => self.helm.command_in(self.cluster)?,
+            "kubectl" => self.cluster.kubectl()?,
+            other => bail!("{other}: a command of the page is neither helm's nor kubectl's"),
+        };
+        command.current_dir(workspace()).args(&line.words);
+        if is_release {
+            // The next command of an operator comes later.
+            self.cluster.wait(&["wait", "crd", "--all", "--for=condition=Established"])?;
+            command.arg("--values").arg(write(self.dir, &values(self.addresses, None))?);
+        }
+        let output = command.output().with_context(|| format!("starting {}", line.program))?;
+        ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        if is_release {
+            rolled_out(self.cluster, CONTROLLERS)?;
+            self.upgrade()?;
+        }
+        Ok(())
+    }
+
     /// Goes to its values of now and waits until every pod is ready.
     ///
     /// # Errors
@@ -81,14 +110,19 @@ pub(super) fn release(
     verb: &str,
     values: &Value,
 ) -> Result<()> {
-    let file = dir.join("values.json");
-    fs::write(&file, values.to_string()).context("values.json")?;
+    let file = write(dir, values)?;
     let mut command = helm.command_in(cluster)?;
     command.arg(verb).args(RELEASE).arg(CHART);
     for values in std::iter::once(&file).chain(more) {
         command.arg("--values").arg(values);
     }
     must_succeed(&mut command).map(drop)
+}
+
+fn write(dir: &Path, values: &Value) -> Result<PathBuf> {
+    let file = dir.join("values.json");
+    fs::write(&file, values.to_string()).context("values.json")?;
+    Ok(file)
 }
 
 /// Waits until every pod of this object of the release is of its newest version and ready.

@@ -3,6 +3,7 @@
 pub mod faults;
 pub(crate) mod image;
 pub(crate) mod install;
+mod page;
 pub mod release;
 pub(crate) mod roads;
 pub(crate) mod scenario;
@@ -96,10 +97,10 @@ fn deploy(sluice: &Path, helm: &Helm, cluster: &Cluster, dir: &Path, steps: &mut
 fn serve(sluice: &Path, helm: &Helm, cluster: &Cluster, dir: &Path, steps: &mut Steps) -> Result<()> {
     give_image(sluice, cluster, dir)?;
     steps.done("gave the image to every node");
-    Installation { helm, cluster, dir, addresses: Addresses::Nodes, more: Vec::new() }.install()?;
-    steps.done("installed Sluice");
-    scenario::apply(cluster)?;
-    steps.done("applied the example");
+    let release = Installation { helm, cluster, dir, addresses: Addresses::Nodes, more: Vec::new() };
+    page::commands(&Suite::REFERENCE.crds()?)?.iter().try_for_each(|line| release.run(line))?;
+    scenario::programmed(cluster)?;
+    steps.done("installed Sluice and applied the example");
     let asked = scenario::check(cluster)?;
     scenario::show(cluster)?;
     steps.done(&format!("made {asked} requests"));

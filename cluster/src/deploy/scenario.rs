@@ -28,6 +28,14 @@ pub(super) fn apply(cluster: &Cluster) -> Result<()> {
     let example = workspace().join(EXAMPLE);
     cluster.apply(&[example.join(NAMESPACES)])?;
     cluster.apply(&files(&example)?)?;
+    programmed(cluster)
+}
+
+/// Waits until the example's Gateway is programmed and its backends are ready.
+///
+/// # Errors
+/// Either does not come to be.
+pub(super) fn programmed(cluster: &Cluster) -> Result<()> {
     cluster.wait(&["--namespace=team2", "rollout", "status", "deployment/httpbin"])?;
     cluster.wait(&["--namespace=ingress", "wait", "--for=condition=Programmed", "gateway/shared-gateway"])
 }
