@@ -75,7 +75,10 @@ pub fn client_network(cluster: &Cluster) -> Result<String> {
 
 /// The first process of a node that is a machine of its own, by its id outside: the only child of the one that the
 /// cluster's first process started for it.
-fn first_of(cluster: &Cluster, node: &Node) -> Result<u32> {
+///
+/// # Errors
+/// The cluster or the node does not run.
+pub(crate) fn first_of(cluster: &Cluster, node: &Node) -> Result<u32> {
     let dir = cluster.dir().as_os_str().as_encoded_bytes();
     let last: [&[u8]; 3] = [b"machine", dir, node.name.as_bytes()];
     let started_for = |pid: &u32| {

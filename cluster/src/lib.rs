@@ -22,6 +22,7 @@ pub mod handle;
 pub(crate) mod image;
 mod kubectl;
 pub mod launch;
+pub mod load_client;
 mod logs;
 mod machine;
 pub mod machines;

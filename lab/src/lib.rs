@@ -13,7 +13,6 @@ pub mod grpc_test;
 mod h2load;
 pub mod http2_compare;
 pub mod http2_test;
-mod load_client;
 pub mod overload_test;
 mod peers;
 mod table;
@@ -22,5 +21,5 @@ pub mod upgrade_test;
 pub mod websocket_test;
 mod wrk;
 
-pub(crate) use sluice_cluster::go;
+pub(crate) use sluice_cluster::{go, load_client};
 pub(crate) use sluice_tooling::{cache, cargo, metrics, needs, proc, process};

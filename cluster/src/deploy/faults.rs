@@ -8,11 +8,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::release::{Release, Role};
+use crate::handle::Cluster;
+use crate::machines::Node;
 use crate::{enter, mounts, node, proc};
 
-/// An API server that stands still, as one that cannot be reached: connections to it are made, and it responds to none. It
-/// goes on when this is dropped.
-pub struct StoppedApiServer(Pid);
+/// A process that stands still; it goes on when this is dropped.
+pub struct Stopped(Pid);
 
 /// A container of a pod, to be killed without asking the API server.
 pub struct Container {
@@ -20,6 +21,16 @@ pub struct Container {
     pod: String,
     name: String,
     id: String,
+}
+
+/// Asks a node's containerd about its containers, or has it do something with them; gives what it says.
+pub(super) fn ctr(cluster: &Cluster, on: &Node, words: &[&str]) -> Result<String> {
+    let mut ctr = enter::node(cluster, on, "ctr")?;
+    ctr.arg("--address").arg(node::socket(Path::new(mounts::RUN))).args(["--namespace", "k8s.io"]);
+    let output = ctr.args(words).output().context("starting ctr")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ctr {}: {}", words.join(" "), said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Release {
@@ -62,31 +73,33 @@ impl Release {
     fn ctr(&self, container: &Container, words: &[&str]) -> Result<String> {
         let nodes = self.nodes()?;
         let on = nodes.iter().find(|node| node.name == container.node).context("its node is there")?;
-        let mut ctr = enter::node(self.cluster(), on, "ctr")?;
-        ctr.arg("--address").arg(node::socket(Path::new(mounts::RUN))).args(["--namespace", "k8s.io"]);
-        let output = ctr.args(words).output().context("starting ctr")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "ctr {} for {}: {}", words.join(" "), container.name, said.trim());
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        ctr(self.cluster(), on, words)
     }
 
-    /// Stops the API server.
+    /// Stops the API server, which is then as one that cannot be reached: connections to it are made, and it responds to none.
     ///
     /// # Errors
     /// It is not to be found.
-    pub fn stop_api_server(&self) -> Result<StoppedApiServer> {
-        let is_it = |pid: &u32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0).any(|word| word == b"kube-apiserver")
-        };
-        let pid = proc::children(self.cluster().first()?)?.into_iter().find(is_it);
-        let pid = Pid::from_raw(pid.context("no API server runs")?.cast_signed());
-        kill(pid, Signal::SIGSTOP).context("stopping the API server")?;
-        Ok(StoppedApiServer(pid))
+    pub fn stop_api_server(&self) -> Result<Stopped> {
+        Stopped::child(self.cluster().first()?, "kube-apiserver")
     }
 }
 
-impl Drop for StoppedApiServer {
+impl Stopped {
+    /// Stops the child of this process that has this word in its command line.
+    pub(super) fn child(parent: u32, word: &str) -> Result<Self> {
+        let is_it = |pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|own| own == word.as_bytes())
+        };
+        let pid = proc::children(parent)?.into_iter().find(is_it);
+        let pid = Pid::from_raw(pid.with_context(|| format!("no {word} runs"))?.cast_signed());
+        kill(pid, Signal::SIGSTOP).with_context(|| format!("stopping {word}"))?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Stopped {
     fn drop(&mut self) {
         // The cluster may have ended meanwhile, and it with it.
         let _ = kill(self.0, Signal::SIGCONT);

@@ -1,5 +1,6 @@
 //! `cargo xtask cluster deploy`: Sluice on several nodes, installed as operators install it.
 
+mod backend;
 pub mod faults;
 pub(crate) mod image;
 pub(crate) mod install;

@@ -1,15 +1,14 @@
 //! Sluice as a release on a cluster of its own, which is changed again and again while clients send.
 
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use super::install::{Addresses, CONTROLLERS, Installation, NODES, release, rolled_out};
-use super::{give_image_as, image, keep_logs};
+use super::{backend, give_image_as, image, keep_logs};
 use crate::chart::helm::Helm;
 use crate::handle::Cluster;
 use crate::launch::Lifetime;
@@ -118,14 +117,12 @@ impl Release {
         give_image_as(name, (program, environment), &self.cluster, self.dir())
     }
 
-    /// Applies one file of objects.
+    /// Starts the backend of this `sluice-bench` in a pod, with `routes` that lead to it: objects in YAML, in namespace `load`.
     ///
     /// # Errors
-    /// The API server refuses one of them.
-    pub fn apply(&self, text: &str) -> Result<()> {
-        let file = self.dir().join("objects.yaml");
-        fs::write(&file, text).with_context(|| file.display().to_string())?;
-        self.cluster.apply(&[file])
+    /// A node does not take its image, the API server refuses an object, or the pod does not become ready.
+    pub fn start_backend(&self, bench: &Path, routes: &str) -> Result<()> {
+        backend::start(&self.cluster, bench, self.dir(), routes)
     }
 
     /// Sets values of the chart, each by its path of keys, and has helm upgrade the release to them; does not wait for pods.

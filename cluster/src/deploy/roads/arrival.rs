@@ -47,6 +47,15 @@ pub(super) fn check(cluster: &Cluster, base: &str, client: &str) -> Result<Vec<S
     Ok(served)
 }
 
+/// The same by what the backend is told alone, where not every node can be asked for its log.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn told(cluster: &Cluster, base: &str, client: &str) -> Result<()> {
+    let url = format!("{base}/httpbin/get");
+    (0..REQUESTS).try_for_each(|_| backend_is_told(cluster, &url, client.parse()?))
+}
+
 fn backend_is_told(cluster: &Cluster, url: &str, client: IpAddr) -> Result<()> {
     let seen = ask(enter::client(cluster, "curl")?, url)?;
     let forwarded: IpAddr = forwarded_for(&seen)

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use sluice_tooling::sid::SERVERS;
 
 use super::files::{HAPROXY, file};
+use super::statistics::Statistics;
 use crate::enter;
 use crate::handle::Cluster;
 use crate::network::{CARD, SWITCH};
@@ -22,9 +23,14 @@ pub(super) const V6: &str = "fd00:10:10::3";
 pub(super) const CONNECTIONS: u16 = 80;
 pub(super) const REQUESTS: u16 = 8080;
 
+/// Addition to the example's configuration: a socket that counts are read from.
+const LAB: &str = "lab.cfg";
+const SOCKET: &str = "statistics.sock";
+
 /// HAProxy; it ends with this.
 pub(super) struct Balancer {
     process: Process,
+    socket: PathBuf,
 }
 
 impl Balancer {
@@ -38,8 +44,10 @@ impl Balancer {
         let shown = dir.join("balancer");
         fs::create_dir_all(&shown)?;
         fs::copy(file(HAPROXY), shown.join(HAPROXY)).context(HAPROXY)?;
+        fs::write(shown.join(LAB), format!("global\n    stats socket /mnt/{SOCKET}\n")).context(LAB)?;
         let mut command = haproxy(cluster, &root, &shown)?;
-        let mut balancer = Self { process: Process::spawn("haproxy", dir, &mut command)? };
+        let process = Process::spawn("haproxy", dir, &mut command)?;
+        let mut balancer = Self { process, socket: shown.join(SOCKET) };
         for port in [CONNECTIONS, REQUESTS] {
             until(&format!("haproxy serves port {port}"), || {
                 balancer.process.ensure_running()?;
@@ -50,6 +58,14 @@ impl Balancer {
             })?;
         }
         Ok(balancer)
+    }
+
+    /// Its counts, and what it thinks of each node.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub(super) fn statistics(&self) -> Result<Statistics> {
+        Statistics::of(&self.socket)
     }
 
     /// Checks that it still runs.
@@ -69,7 +85,7 @@ fn haproxy(cluster: &Cluster, root: &Path, shown: &Path) -> Result<Command> {
     command.arg(format!("--net={}", network.display())).arg("--");
     command.args(["unshare", "--mount", "--propagation", "private", "--", "sh", "-ec"]);
     let script = format!(
-        "mount --bind \"$1\" \"$2/mnt\"; mount --rbind /dev \"$2/dev\"; exec chroot \"$2\" haproxy -db -f /mnt/{HAPROXY}"
+        "mount --bind \"$1\" \"$2/mnt\"; mount --rbind /dev \"$2/dev\"; exec chroot \"$2\" haproxy -db -f /mnt/{LAB} -f /mnt/{HAPROXY}"
     );
     command.arg(script).arg("sh").arg(shown).arg(root);
     Ok(command)

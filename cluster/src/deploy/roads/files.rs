@@ -11,8 +11,7 @@ pub(super) const VALUES: &str = "values.yaml";
 pub(super) const LOAD_BALANCER: &str = "load-balancer.yaml";
 /// Values for load balancers that send PROXY headers.
 pub(super) const PROXY_PROTOCOL: &str = "proxy-protocol.yaml";
-/// Values for addresses of a pool, which the page shows.
-#[cfg(test)]
+/// Values for addresses of a pool.
 pub(super) const POOL: &str = "pool.yaml";
 /// Configuration of the load balancer.
 pub(super) const HAPROXY: &str = "haproxy.cfg";

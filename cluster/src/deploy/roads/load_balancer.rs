@@ -33,7 +33,7 @@ pub(super) fn check(cluster: &Cluster) -> Result<()> {
         (port(&service["spec"]["healthCheckNodePort"])?, port(&service["spec"]["ports"][0]["nodePort"])?);
     give_address(cluster)?;
     for node in cluster.nodes()? {
-        wait_for_health(cluster, &node, health, 200)?;
+        wait_for(cluster, &format!("http://{}:{health}/", node.v4), 200)?;
         let routes = format!("route replace {V4} via {}\nroute replace {V6} via {}\n", node.v4, node.v6);
         ip(cluster, &routes, &["-netns", CLIENT])?;
         let bases = [
@@ -67,12 +67,15 @@ fn give_address(cluster: &Cluster) -> Result<()> {
     cluster.say_in(NODE_NAMESPACE, &words).map(drop)
 }
 
-fn wait_for_health(cluster: &Cluster, node: &Node, port: u64, status: u16) -> Result<()> {
-    let url = format!("http://{}:{port}/", node.v4);
+/// Waits until this URL of a node returns this status.
+///
+/// # Errors
+/// It does not in time.
+pub(super) fn wait_for(cluster: &Cluster, url: &str, status: u16) -> Result<()> {
     until(&format!("{url} returns {status}"), || {
         let mut curl = enter::client(cluster, "curl")?;
         let output =
-            curl.args(["--silent", "--max-time", "2", "--write-out", "\n%{http_code}", &url]).output()?;
+            curl.args(["--silent", "--max-time", "2", "--write-out", "\n%{http_code}", url]).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         Ok(text.ends_with(&format!("\n{status}")).then_some(()))
     })

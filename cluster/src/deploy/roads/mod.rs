@@ -3,41 +3,45 @@
 
 mod arrival;
 mod balancer;
+mod fault;
 mod files;
+mod load;
 mod load_balancer;
+mod loss;
+mod pool;
+mod removal;
+mod run;
+mod statistics;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 use sluice_tooling::needs::{self, CURL};
 
-use super::install::{Addresses, Installation};
-use super::scenario;
 use super::steps::Steps;
-use crate::cargo::{QUICK, build_sluice};
+use crate::cargo::{QUICK, build_binary, build_sluice};
 use crate::chart::helm::Helm;
 use crate::handle::Cluster;
 use crate::launch::Lifetime;
 use crate::logs::Logs;
 use crate::machines::Nodes;
-use crate::network::{CLIENT_V4, CLIENT_V6};
 use crate::process;
 use crate::version::Suite;
-use balancer::{Balancer, CONNECTIONS, REQUESTS};
-use files::{LOAD_BALANCER, PROXY_PROTOCOL, VALUES, file};
+use files::{LOAD_BALANCER, POOL, PROXY_PROTOCOL, VALUES};
+use run::Run;
 
 /// Nodes of the cluster, as the example's configuration of HAProxy has them.
 const NODES: u8 = 3;
 
-/// The label of machines that clients come to, as in the example's values.
-const LABEL: &str = "node-role.kubernetes.io/ingress";
-
 /// Flags of `roads`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Goes by these ways alone, in the order in which they are listed here.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WAY", default_values_t = Road::ALL)]
+    only: Vec<Road>,
     /// Builds the gateway with the profile `release` in place of `quick`.
     #[arg(long)]
     release: bool,
@@ -46,7 +50,37 @@ pub(crate) struct Args {
     binary: Option<PathBuf>,
 }
 
-/// Goes by every road on a cluster of this name.
+/// One way by which clients' packets come to the nodes, or what happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Road {
+    /// Each node's own addresses.
+    Nodes,
+    /// A Service of type LoadBalancer with externalTrafficPolicy Local.
+    LoadBalancer,
+    /// HAProxy, which sends PROXY headers.
+    Haproxy,
+    /// Two nodes leave HAProxy's and come back, under load.
+    Removal,
+    /// Addresses of a pool, whose node is lost and comes back.
+    Pool,
+}
+
+impl Road {
+    const ALL: [Self; 5] = [Self::Nodes, Self::LoadBalancer, Self::Haproxy, Self::Removal, Self::Pool];
+
+    /// Files of values, the last of which wins.
+    fn values(self) -> Vec<PathBuf> {
+        let own = match self {
+            Self::Nodes => None,
+            Self::LoadBalancer => Some(LOAD_BALANCER),
+            Self::Haproxy | Self::Removal => Some(PROXY_PROTOCOL),
+            Self::Pool => Some(POOL),
+        };
+        [Some(VALUES), own].into_iter().flatten().map(files::file).collect()
+    }
+}
+
+/// Goes by these roads on a cluster of this name.
 ///
 /// # Errors
 /// This is not root, something cannot be built, started or installed, or a road does not lead where it should.
@@ -54,17 +88,20 @@ pub(crate) fn run(args: &Args, name: Option<&str>) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "cluster roads makes namespaces and control groups: run it as root");
     process::stop_on_ctrl_c()?;
     needs::ensure(&[CURL])?;
-    let mut steps = Steps::begin();
+    let steps = Steps::begin();
+    let profile = if args.release { "release" } else { QUICK };
     let sluice = match &args.binary {
         Some(binary) => fs::canonicalize(binary).with_context(|| format!("--binary {}", binary.display()))?,
-        None => build_sluice(if args.release { "release" } else { QUICK })?,
+        None => build_sluice(profile)?,
     };
+    let bench = build_binary("sluice-bench", profile)?;
     let helm = Helm::build()?;
     let cluster = Cluster::of(&name.map_or_else(|| format!("roads-{}", std::process::id()), str::to_owned))?;
     let logs = Logs::make("deploy")?;
-    let went = cluster
-        .start(Suite::REFERENCE, Nodes::Apart(NODES), Lifetime::Bound)
-        .and_then(|()| serve(&sluice, &helm, &cluster, logs.dir(), &mut steps));
+    let went = cluster.start(Suite::REFERENCE, Nodes::Apart(NODES), Lifetime::Bound).and_then(|()| {
+        super::give_image(&sluice, &cluster, logs.dir())?;
+        Run::new(&helm, &cluster, logs.dir(), steps).go(&args.only, &bench)
+    });
     if went.is_err() && cluster.alive()? {
         super::keep_logs(&cluster, logs.dir())?;
     }
@@ -73,53 +110,18 @@ pub(crate) fn run(args: &Args, name: Option<&str>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(sluice: &Path, helm: &Helm, cluster: &Cluster, dir: &Path, steps: &mut Steps) -> Result<()> {
-    super::give_image(sluice, cluster, dir)?;
-    for node in cluster.nodes()? {
-        cluster.say(&["label", "node", &node.name, &format!("{LABEL}=")])?;
-    }
-    let mut release =
-        Installation { helm, cluster, dir, addresses: Addresses::Nodes, more: vec![file(VALUES)] };
-    release.install()?;
-    scenario::apply(cluster)?;
-    steps.done("started the cluster and installed Sluice");
-    by_nodes(cluster)?;
-    steps.done("addresses of the nodes");
-    release.more.push(file(LOAD_BALANCER));
-    release.upgrade()?;
-    load_balancer::check(cluster)?;
-    steps.done("a Service of type LoadBalancer");
-    release.more.push(file(PROXY_PROTOCOL));
-    release.upgrade()?;
-    let mut balancer = Balancer::start(cluster, dir)?;
-    by_balancer(cluster)?;
-    steps.done("HAProxy with the PROXY protocol");
-    balancer.ensure_running()?;
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Each node's own addresses.
-fn by_nodes(cluster: &Cluster) -> Result<()> {
-    for node in cluster.nodes()? {
-        for (base, client) in scenario::bases(&node).into_iter().zip([CLIENT_V4, CLIENT_V6]) {
-            scenario::until_served(cluster, &base)?;
-            arrival::check(cluster, &base, client)?;
-            println!("{base}: client {client}");
-        }
+    #[test]
+    fn each_way_has_the_values_of_all_and_its_own() {
+        let names = |road: Road| {
+            let values = road.values();
+            values.iter().map(|path| path.file_name().unwrap().display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Road::Nodes), [VALUES]);
+        assert_eq!(names(Road::Removal), names(Road::Haproxy));
+        assert_eq!(names(Road::Pool), [VALUES, POOL]);
     }
-    Ok(())
-}
-
-fn by_balancer(cluster: &Cluster) -> Result<()> {
-    for (address, client) in
-        [(balancer::V4.to_owned(), CLIENT_V4), (format!("[{}]", balancer::V6), CLIENT_V6)]
-    {
-        for port in [CONNECTIONS, REQUESTS] {
-            let base = format!("http://{address}:{port}");
-            let served = arrival::check(cluster, &base, client)?;
-            ensure!(served.len() > 1, "{base}: {served:?} alone served");
-            println!("{base}: client {client}, by {} nodes", served.len());
-        }
-    }
-    Ok(())
 }

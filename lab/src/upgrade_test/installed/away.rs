@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use sluice_cluster::deploy::faults::{Container, StoppedApiServer};
+use sluice_cluster::deploy::faults::{Container, Stopped};
 use sluice_cluster::deploy::release::{Release, Role};
 
 use super::asked_until;
@@ -13,7 +13,7 @@ use crate::process::check_interrupt;
 
 /// The time that has begun. The API server goes on when this is dropped.
 pub(super) struct Away {
-    stopped: StoppedApiServer,
+    stopped: Stopped,
     /// Containers of a node that serves, found while there was somebody to ask.
     helper: Container,
     node: Container,

@@ -3,18 +3,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use sluice_bench::load::Mode;
 use sluice_bench::report::Report;
 use sluice_cluster::deploy::release::Release;
 use sluice_cluster::enter;
 
 use super::super::clients::{self, Share};
-use crate::load_client::LoadClient;
-use crate::process::{check_interrupt, until};
+use crate::load_client::{self, LoadClient};
+use crate::process::until;
 
 /// Clients and where they send to.
 pub(super) struct Load {
@@ -27,8 +26,6 @@ pub(super) struct Load {
     tags: usize,
 }
 
-/// Time for which they send before an event and after it.
-const AROUND: Duration = Duration::from_secs(2);
 /// Schedules are stopped long before they end.
 const SCHEDULE: f64 = 24.0 * 3600.0;
 /// Upgrades that such a schedule would have, so that transfers take the four seconds of theirs.
@@ -83,17 +80,7 @@ impl Load {
                 )?);
             }
         }
-        wait(AROUND)?;
-        let began = Instant::now();
-        body()?;
-        let took = began.elapsed();
-        wait(AROUND)?;
-        for client in &mut clients {
-            ensure!(client.is_running()?, "a client ended before it was stopped");
-            client.stop();
-        }
-        let reports = clients.into_iter().map(LoadClient::report).collect::<Result<_>>();
-        Ok((took, reports.context("what clients saw")?))
+        load_client::during(clients, body)
     }
 
     /// A program in the clients' network, with the files of the machine.
@@ -102,13 +89,4 @@ impl Load {
         command.arg(&self.network).arg("--").arg(program);
         command
     }
-}
-
-fn wait(time: Duration) -> Result<()> {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        check_interrupt()?;
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }

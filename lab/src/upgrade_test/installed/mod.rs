@@ -46,9 +46,7 @@ pub(super) struct InstalledArgs {
     away: Option<Duration>,
 }
 
-/// The image of the load's backend, as containerd spells it.
-const BACKEND: &str = "docker.io/library/sluice-bench:lab";
-const RESOURCES: &str = include_str!("resources.yaml");
+const ROUTES: &str = include_str!("routes.yaml");
 
 /// Seconds or minutes.
 fn time(text: &str) -> Result<Duration, String> {
@@ -107,9 +105,7 @@ fn asked_until<T>(what: &str, ready: impl FnMut() -> Result<Option<T>>) -> Resul
 
 /// Gives the Gateway its backend, and waits until clients are served.
 fn serve(release: &Release, bench: &Path, args: &Args) -> Result<Load> {
-    release.give(BACKEND, bench)?;
-    release.apply(RESOURCES)?;
-    release.cluster().wait(&["--namespace=upgrade", "rollout", "status", "deployment/backend"])?;
+    release.start_backend(bench, ROUTES)?;
     let load = Load::new(bench, release, super::modes(args), args.rate)?;
     load.served()?;
     println!("Sluice is installed and serves on {} nodes", release.nodes()?.len());
@@ -127,11 +123,5 @@ mod tests {
         for wrong in ["", "60", "s", "0s", "1h", "-1s", "99999999999999999999m"] {
             assert!(time(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_pod_runs_the_image_that_nodes_are_given() {
-        let short = BACKEND.trim_start_matches("docker.io/library/");
-        assert!(RESOURCES.contains(&format!("image: {short}\n")));
     }
 }

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sluice_bench::load::Mode;
 use sluice_bench::report::Report;
 
-use crate::process::Process;
+use crate::process::{Process, check_interrupt};
 
 /// A client that has been started.
-pub(crate) struct LoadClient {
+pub struct LoadClient {
     process: Process,
     mode: Mode,
     /// Ends its schedule when dropped, if that may be stopped.
@@ -20,7 +22,10 @@ pub(crate) struct LoadClient {
 impl LoadClient {
     /// Starts `bench load` with these flags; its output lies in `dir` under `name`. `bench` is a call
     /// of the program.
-    pub(crate) fn start(
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn start(
         mut bench: Command,
         dir: &Path,
         name: &str,
@@ -32,7 +37,10 @@ impl LoadClient {
     }
 
     /// The same with a schedule that may be stopped.
-    pub(crate) fn start_until_stopped(
+    ///
+    /// # Errors
+    /// As [`LoadClient::start`].
+    pub fn start_until_stopped(
         mut bench: Command,
         dir: &Path,
         name: &str,
@@ -47,28 +55,38 @@ impl LoadClient {
     }
 
     /// Has it send no more; what is under way comes to its end.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.input = None;
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
     /// An error if it has ended; `what` it was there for.
-    pub(crate) fn ensure_running(&mut self, what: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn ensure_running(&mut self, what: &str) -> Result<()> {
         self.process
             .ensure_running()
             .with_context(|| format!("the {} client ended before {what}", self.mode.name()))
     }
 
     /// True while it sends or waits.
-    pub(crate) fn is_running(&mut self) -> Result<bool> {
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn is_running(&mut self) -> Result<bool> {
         Ok(self.process.exit_status()?.is_none())
     }
 
     /// Waits for its end and reads what it found.
-    pub(crate) fn report(mut self) -> Result<Report> {
+    ///
+    /// # Errors
+    /// It has no report.
+    pub fn report(mut self) -> Result<Report> {
         let status = self.process.wait()?;
         match status.code() {
             // 1 says that the report has losses in it.
@@ -77,6 +95,39 @@ impl LoadClient {
             _ => bail!("the {} client failed ({status}): {}", self.mode.name(), self.process.stderr()),
         }
     }
+}
+
+/// Time for which clients send before an event and after it.
+const AROUND: Duration = Duration::from_secs(2);
+
+/// Has clients that may be stopped send before, during and after `body`; gives what each saw, with the time that `body` took.
+///
+/// # Errors
+/// Those of `body`; a client has ended before; or Ctrl-C was typed.
+pub fn during(
+    mut clients: Vec<LoadClient>,
+    body: impl FnOnce() -> Result<()>,
+) -> Result<(Duration, Vec<Report>)> {
+    wait(AROUND)?;
+    let began = Instant::now();
+    body()?;
+    let took = began.elapsed();
+    wait(AROUND)?;
+    for client in &mut clients {
+        ensure!(client.is_running()?, "a client ended before it was stopped");
+        client.stop();
+    }
+    let reports = clients.into_iter().map(LoadClient::report).collect::<Result<_>>();
+    Ok((took, reports.context("what clients saw")?))
+}
+
+fn wait(time: Duration) -> Result<()> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        check_interrupt()?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
