@@ -9,7 +9,7 @@ use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::features::{self, Support};
 use crate::parameters::{self, ClassParameters};
 use crate::reason::{self, condition, kind};
-use crate::status::settings_applied;
+use crate::settings::settings_applied;
 use crate::view::View;
 use crate::{TranslateOptions, view};
 

@@ -4,6 +4,7 @@
 //! A value that is too large is served as the largest that is allowed, and its Gateway is told. To refuse the Gateway would
 //! stop what served before a maximum was lowered; to fall back to a default would do so to its slow requests.
 
+mod applied;
 mod read;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use gateway_api_types::{GatewayConfig, Kind, ObjectKey};
 use gateway_ir::{ListenerSettings, Setting, Unit};
 use serde::Serialize;
 
+pub(crate) use self::applied::settings_applied;
 use self::read::read;
 use crate::reason;
 

@@ -17,7 +17,7 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::placement;
 use crate::reason::{self, condition, kind};
-use crate::settings::{EffectiveSetting, SettingFault};
+use crate::settings::{EffectiveSetting, settings_applied};
 
 /// The full status of every object that is ours to judge. No condition has a transition time: the status
 /// writer knows the clock and what was written before.
@@ -98,18 +98,6 @@ impl StatusSet {
         }
         self.gateways.insert(gateway.name.clone(), status);
     }
-}
-
-/// `sluice.dev/SettingsApplied` of a Gateway or a class whose GatewayConfigs have settings.
-pub(crate) fn settings_applied(faults: &[SettingFault], generation: Option<i64>) -> Condition {
-    let (status, reason, message) = match faults.first() {
-        Some(first) => {
-            let messages = faults.iter().map(|fault| &fault.message);
-            (ConditionStatus::False, first.reason, reason::list(messages))
-        }
-        None => (ConditionStatus::True, reason::APPLIED, "every setting is in force as written".to_owned()),
-    };
-    condition(kind::SETTINGS_APPLIED, status, reason, message, generation)
 }
 
 /// Says that no node serves a Gateway, wherever it would be served if there were one.
