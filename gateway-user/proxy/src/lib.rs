@@ -24,13 +24,15 @@ mod reason;
 mod request_id;
 mod settings;
 mod signal;
+mod timeouts;
 mod tls;
 mod upgrade;
 mod upstream;
 pub mod worker;
 
-pub use config::{ProxyConfig, ReasonHeader, Timeouts, UnderscoreHeaders};
+pub use config::{ProxyConfig, ReasonHeader, UnderscoreHeaders};
 pub use fault::watch_fault_files;
 pub use filters::redirect_fields;
 pub use observe::metrics;
 pub use reason::Reason;
+pub use timeouts::Timeouts;

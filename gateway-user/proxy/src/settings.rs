@@ -6,8 +6,8 @@ use gateway_http::h1::RequestError;
 use gateway_http::head::RequestParts;
 use gateway_ir::{ListenerSettings, Setting};
 
-use crate::config::Timeouts;
-use crate::{ProxyConfig, Reason};
+use crate::Reason;
+use crate::timeouts::Timeouts;
 
 /// The settings that hold for the requests of a listener, and for connections that are known to be for it.
 #[derive(Debug)]
@@ -30,9 +30,8 @@ struct HeadBounds {
 }
 
 impl Settings {
-    /// Those of a listener with these settings of its own.
-    pub(crate) fn of(config: &ProxyConfig, own: &ListenerSettings) -> Self {
-        let mut timeouts = config.timeouts;
+    /// Those of a listener with these settings of its own, in a process with these time-outs, and with an access log or none.
+    pub(crate) fn of(mut timeouts: Timeouts, access_log: bool, own: &ListenerSettings) -> Self {
         let within = |limit: &mut Duration, setting: Setting| {
             if let Some(millis) = own.get(setting) {
                 *limit = (*limit).min(Duration::from_millis(millis));
@@ -56,7 +55,7 @@ impl Settings {
             timeouts,
             max_request: millis(Setting::MaxRequestTimeout).unwrap_or_default(),
             head,
-            access_log: config.access_log && own.get(Setting::AccessLog) != Some(0),
+            access_log: access_log && own.get(Setting::AccessLog) != Some(0),
         }
     }
 
@@ -108,27 +107,28 @@ mod tests {
 
     #[test]
     fn a_listener_is_within_the_process() {
-        let config = ProxyConfig::default();
+        let process = Timeouts::default();
         let both = [(Setting::ClientIdleTimeout, 5_000), (Setting::ClientHeaderTimeout, 3_600_000)];
-        let settings = Settings::of(&config, &own(&both));
+        let settings = Settings::of(process, true, &own(&both));
         assert_eq!(settings.timeouts.client_idle, Duration::from_secs(5));
-        assert_eq!(settings.timeouts.client_header, config.timeouts.client_header, "the flag is the bound");
-        assert_eq!(settings.timeouts.client_body, config.timeouts.client_body);
-        assert!(settings.access_log && !Settings::of(&config, &own(&[(Setting::AccessLog, 0)])).access_log);
-        let without = ProxyConfig { access_log: false, ..config };
-        assert!(!Settings::of(&without, &own(&[(Setting::AccessLog, 1)])).access_log);
+        assert_eq!(settings.timeouts.client_header, process.client_header, "the flag is the bound");
+        assert_eq!(settings.timeouts.client_body, process.client_body);
+        assert!(
+            settings.access_log && !Settings::of(process, true, &own(&[(Setting::AccessLog, 0)])).access_log
+        );
+        assert!(!Settings::of(process, false, &own(&[(Setting::AccessLog, 1)])).access_log);
     }
 
     #[test]
     fn the_longest_time_bounds_what_rules_set() {
-        let config = ProxyConfig::default();
+        let process = Timeouts::default();
         let second = Duration::from_secs(1);
-        let plain = Settings::of(&config, &own(&[(Setting::RequestTimeout, 5_000)]));
+        let plain = Settings::of(process, true, &own(&[(Setting::RequestTimeout, 5_000)]));
         assert_eq!(
             [None, Some(9 * second), Some(Duration::ZERO)].map(|rule| plain.request_limit(rule)),
             [5 * second, 9 * second, Duration::ZERO]
         );
-        let bounded = Settings::of(&config, &own(&[(Setting::MaxRequestTimeout, 4_000)]));
+        let bounded = Settings::of(process, true, &own(&[(Setting::MaxRequestTimeout, 4_000)]));
         let limits = [None, Some(9 * second), Some(Duration::ZERO), Some(second)]
             .map(|rule| bounded.request_limit(rule));
         assert_eq!(limits, [4 * second, 4 * second, 4 * second, second]);

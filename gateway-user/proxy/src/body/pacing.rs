@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::coop_budget::CoopBudget;
 use super::min_rate::MinRate;
-use crate::config::Timeouts;
+use crate::timeouts::Timeouts;
 
 /// The time limits of one body.
 #[derive(Debug)]

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_snapshot::rewrite::Scheme;
+use gateway_snapshot::{BindTable, Snapshot};
 
-use crate::config::Timeouts;
-use crate::context::{Control, WorkerContext};
-use crate::exchange::route::bind_table;
+use crate::context::{Control, WorkerContext, bind_table};
+use crate::timeouts::Timeouts;
 use crate::tls::layer::TlsInfo;
 
 /// One connection as its requests see it, whatever protocol they come by.
@@ -53,9 +53,16 @@ impl ConnInfo {
     #[cold]
     fn widest(&self, pick: impl FnOnce(&Timeouts) -> Duration) -> Duration {
         let live = self.context.live();
-        let table = bind_table(self, &live.snapshot);
+        let table = self.bind_table(&live.snapshot);
         let settings = table.and_then(|table| live.settings(table.settings()));
         pick(settings.as_ref().map_or(&self.context.config.timeouts, |settings| &settings.timeouts))
+    }
+
+    /// The listeners behind the connection's address.
+    pub(crate) fn bind_table<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
+        let (bind, table) = bind_table(&self.context, self.local, snapshot)?;
+        self.bind.set(bind);
+        Some(table)
     }
 
     /// Has the connection pass for this client's, as if it had come by itself.

@@ -147,7 +147,9 @@ fn settings(snapshot: &Snapshot, config: &ProxyConfig) -> HashMap<ListenerSettin
     let of_listeners = snapshot.binds().flat_map(|bind| bind.listeners()).map(|listener| &listener.settings);
     let mut settings = HashMap::new();
     for own in of_binds.chain(of_listeners).filter(|own| !own.is_empty()) {
-        settings.entry(*own).or_insert_with(|| Rc::new(Settings::of(config, own)));
+        settings
+            .entry(*own)
+            .or_insert_with(|| Rc::new(Settings::of(config.timeouts, config.access_log, own)));
     }
     settings
 }

@@ -1,5 +1,6 @@
 //! Everything of its worker that a request may use. All of it belongs to one thread; no borrow is held across a wait.
 
+mod bind_table;
 mod control;
 mod evictable_slots;
 mod live;
@@ -16,6 +17,7 @@ use gateway_io::{Driver, buffer_level, now, pool_stats};
 use gateway_ir::{Generation, Ir, ListenerSettings};
 use gateway_snapshot::compile;
 
+pub(crate) use bind_table::bind_table;
 pub(crate) use control::{Control, Place};
 pub(crate) use evictable_slots::{EvictableSlot, EvictableSlots};
 pub(crate) use live::{Live, Outcome, Routed};
@@ -87,7 +89,7 @@ impl WorkerContext {
             drain_spread: Cell::default(),
             close_spread: Cell::default(),
             live: RefCell::new(Rc::new(Live::new(empty, &config, None))),
-            settings: Rc::new(Settings::of(&config, &ListenerSettings::default())),
+            settings: Rc::new(Settings::of(config.timeouts, config.access_log, &ListenerSettings::default())),
             batch: RefCell::default(),
             log,
             config,

@@ -8,14 +8,14 @@ use gateway_grammar::path::{self, MergeSlashes};
 use gateway_http::grpc;
 use gateway_http::head::{Fields, RequestParts};
 use gateway_ir::Protocol;
-use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
+use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView};
 
 use super::wire::Wire;
 use super::{Exchange, Scratch};
 use crate::clock::pause;
 use crate::config::UnderscoreHeaders;
 use crate::connection::info::ConnInfo;
-use crate::context::{Live, Routed, WorkerContext};
+use crate::context::{Live, Routed, WorkerContext, bind_table};
 use crate::fault::{self, Stage};
 use crate::observe::record::RequestRecord;
 use crate::{Reason, filters, forwarded};
@@ -82,7 +82,7 @@ impl<W: Wire> Exchange<'_, W> {
         storage.clear();
         storage.extend(request.host.unwrap_or_default().iter().map(u8::to_ascii_lowercase));
         let live = context.live();
-        let table = bind_table(info, &live.snapshot);
+        let table = info.bind_table(&live.snapshot);
         let host = table.map_or(storage.as_slice(), |table| routed_host(info, table, storage));
         let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(host, name));
         let mut count = 0;
@@ -111,27 +111,10 @@ fn normal_path<'a>(
     path::normalize(request.path, info.context.config.path, out).map_err(Reason::Path)
 }
 
-/// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port
-/// was moved there.
-pub(crate) fn bind_table<'a>(info: &ConnInfo, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
-    let (bind, table) = table_of(&info.context, info.local, snapshot)?;
-    info.bind.set(bind);
-    Some(table)
-}
-
-fn table_of<'a>(
-    context: &WorkerContext,
-    local: SocketAddr,
-    snapshot: &'a Snapshot,
-) -> Option<(SocketAddr, &'a BindTable)> {
-    let moved = SocketAddr::new(local.ip(), context.config.listener_port(local.port()));
-    [local, moved].into_iter().find_map(|bind| Some((bind, snapshot.bind(bind)?)))
-}
-
 /// True if TLS is spoken on connections to `local`.
 pub(crate) fn speaks_tls(context: &WorkerContext, local: SocketAddr) -> bool {
     let live = context.live();
-    table_of(context, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
+    bind_table(context, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
 }
 
 /// The host to route on, of a request for `host`.
@@ -151,7 +134,7 @@ async fn find(
     record: &mut RequestRecord,
 ) -> Result<MatchedRoute, Reason> {
     let live = info.context.live();
-    let table = bind_table(info, &live.snapshot).ok_or(Reason::NoListenerForAddress)?;
+    let table = info.bind_table(&live.snapshot).ok_or(Reason::NoListenerForAddress)?;
     // A connection that was opened before its listener changed its protocol is not what the listener asks for.
     if (table.protocol() == Protocol::Https) != info.tls.is_some() {
         return Err(Reason::NoListenerForAddress);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::body::pacing::SendTimeout;
-use crate::config::Timeouts;
+use crate::timeouts::Timeouts;
 
 /// How long each wait of an exchange may be.
 #[derive(Clone, Copy, Debug)]

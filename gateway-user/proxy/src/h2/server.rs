@@ -18,9 +18,9 @@ use super::sink::Data;
 use super::stream::{self, Accepted, After};
 use super::tunnel;
 use crate::clock::within;
-use crate::config::Timeouts;
 use crate::guarded::guarded;
 use crate::h1::server::ServerConnection;
+use crate::timeouts::Timeouts;
 
 /// Streams of one connection at once.
 const MAX_STREAMS: u32 = 100;

@@ -11,7 +11,7 @@ use gateway_tls::hello::{MAX_HELLO, Peek, peek};
 use gateway_tls::{HandshakeError, ServerSession};
 
 use crate::Reason;
-use crate::exchange::route::{bind_table, speaks_tls};
+use crate::exchange::route::speaks_tls;
 use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::metrics::UnsupportedProtocol;
@@ -151,7 +151,7 @@ impl ServerConnection {
         server_name: Option<&str>,
     ) -> Result<(ServerSession, Option<Rc<Settings>>), HandshakeError> {
         let live = self.info.context.live();
-        let table = bind_table(&self.info, &live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
+        let table = self.info.bind_table(&live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
         let (listener, tls) = table.select_tls(server_name).ok_or(HandshakeError::UnrecognizedName)?;
         let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
         Ok((ServerSession::new(server)?, live.settings(&listener.settings)))
