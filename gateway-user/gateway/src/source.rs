@@ -1,6 +1,7 @@
 //! The source of what is served: a directory, a cluster, or a controller of one.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use gateway_control::engine::{DirectoryOptions, SourceOptions};
@@ -14,6 +15,9 @@ use crate::cmd::version::VERSIONS;
 use crate::flags::{Auto, Controller, LastGood, Settings, UnfinishedWrites};
 use crate::instance::Instance;
 use crate::{fault, node};
+
+/// Time that controllers have before a node serves its copy on disk.
+const COPY_AFTER: Duration = Duration::from_secs(5);
 
 /// Where resources come from, as the settings say.
 #[derive(Clone, Debug)]
@@ -163,6 +167,7 @@ impl Source {
                     keep,
                     probe_at: node::probe_at(settings).iter().map(ToString::to_string).collect(),
                     takes_over: false,
+                    copy_after: COPY_AFTER,
                 }))
             }
         }

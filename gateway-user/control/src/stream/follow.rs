@@ -27,9 +27,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 const ELECTION_DELAY: Duration = Duration::from_millis(500);
 /// A connection that lasted so long was a good one.
 const LASTING: Duration = Duration::from_secs(10);
-/// A controller that may be there has so long to say what is to be served before the copy on disk is: the copy may be older, and
-/// have no keys.
-const COPY_AFTER: Duration = Duration::from_secs(5);
 /// Limit for a last word at the end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -49,8 +46,11 @@ pub struct FollowOptions {
     /// Socket addresses at which other nodes reach it by probes ([`Following::answer`]).
     pub probe_at: Vec<String>,
     /// Another process of the node serves until this one does. Otherwise ports are closed meanwhile, and the copy is served as
-    /// soon as all addresses of the controller refuse.
+    /// soon as all addresses of the controller refuse; at once if it was served until a moment ago.
     pub takes_over: bool,
+    /// Time that a controller which may be there has to say what is to be served before the copy on disk is: the copy may be
+    /// older, and have no keys.
+    pub copy_after: Duration,
 }
 
 /// The thread that follows. Dropped, it ends.
@@ -165,8 +165,9 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
         if let Some(copy) = self.teller.copy.clone() {
             let to = self.teller.received.clone();
             let wake = Arc::clone(&self.teller.wake);
+            let copy_after = if self.was_killed() { Duration::ZERO } else { self.options.copy_after };
             tokio::spawn(async move {
-                tokio::time::sleep(COPY_AFTER).await;
+                tokio::time::sleep(copy_after).await;
                 if copy.tell(&to) {
                     wake();
                 }
@@ -206,6 +207,12 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
                 () = tokio::time::sleep(delay) => {}
             }
         }
+    }
+
+    /// True if a process of the node served the copy until a moment ago and none does now.
+    fn was_killed(&self) -> bool {
+        !self.options.takes_over
+            && self.options.keep.as_ref().is_some_and(|keep| keep::was_served_lately(&keep.path))
     }
 
     /// True if nobody is to be waited for before the copy is served. Of a network all addresses refuse, also while one of several

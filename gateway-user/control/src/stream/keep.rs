@@ -1,5 +1,7 @@
 //! A node's copy on disk, for a start without its controller.
 
+mod sign;
+
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use gateway_sync::stored::{self, StoredError};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+pub(super) use self::sign::was_served_lately;
 use crate::kept::{KeptKeys, KeyWatch};
 use crate::priority;
 
@@ -92,6 +95,7 @@ struct Writing<'a> {
     /// The newest if it is written, where another key has it written again.
     written: Option<Desired>,
     not_before: Instant,
+    sign: sign::Sign,
     failed: Option<String>,
 }
 
@@ -102,9 +106,13 @@ fn write_all(options: &KeepOptions, changes: &Receiver<Desired>, keeps: &watch::
         match changes.recv_timeout(writing.wait()) {
             Ok(newest) => writing.follow(newest),
             Err(RecvTimeoutError::Timeout) => {
-                writing.look_at_key(Instant::now());
+                let now = Instant::now();
+                writing.look_at_key(now);
                 if *keeps.borrow() {
-                    writing.write();
+                    if now >= writing.not_before {
+                        writing.write();
+                    }
+                    writing.sign.give(&options.path, now);
                 } else if keeps.has_changed().is_err() {
                     return;
                 } else {
@@ -119,18 +127,27 @@ fn write_all(options: &KeepOptions, changes: &Receiver<Desired>, keeps: &watch::
 impl<'a> Writing<'a> {
     fn new(options: &'a KeepOptions) -> Self {
         let (key, not_before) = (options.keys.watch(), Instant::now());
-        Self { options, key, pending: None, written: None, not_before, failed: None }
+        Self {
+            options,
+            key,
+            pending: None,
+            written: None,
+            not_before,
+            sign: sign::Sign::default(),
+            failed: None,
+        }
     }
 
     /// Time for which there is no work unless something changes.
     fn wait(&self) -> Duration {
         let next = match (&self.pending, &self.key) {
-            (Some(_), _) => self.not_before,
-            (None, Some(key)) => key.next_look().max(self.not_before),
-            // Nothing but a change wakes it.
-            (None, None) => return Duration::MAX,
+            (Some(_), _) => Some(self.not_before),
+            (None, Some(key)) => Some(key.next_look().max(self.not_before)),
+            (None, None) => None,
         };
-        next.saturating_duration_since(Instant::now())
+        let next = [next, self.sign.next()].into_iter().flatten().min();
+        // Without any only a change wakes it.
+        next.map_or(Duration::MAX, |next| next.saturating_duration_since(Instant::now()))
     }
 
     fn follow(&mut self, newest: Desired) {
@@ -157,7 +174,10 @@ impl<'a> Writing<'a> {
         let took = begun.elapsed();
         match &error {
             Some(_) => self.pending = Some(newest),
-            None => self.written = self.key.is_some().then_some(newest),
+            None => {
+                self.written = self.key.is_some().then_some(newest);
+                self.sign.begin(begun);
+            }
         }
         let pause = if error.is_some() { RETRY_DELAY } else { Duration::ZERO };
         self.not_before = Instant::now() + pause.max(took * SHARE);

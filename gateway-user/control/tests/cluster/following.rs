@@ -128,6 +128,9 @@ impl Controller {
     }
 }
 
+/// A copy is not served before it must be.
+const NEVER: Duration = Duration::MAX;
+
 /// A node.
 struct Node {
     received: watch::Receiver<Received>,
@@ -137,15 +140,15 @@ struct Node {
 
 impl Node {
     fn start(at: SocketAddr, authorities: PathBuf, token: PathBuf) -> Self {
-        Self::start_from(at, authorities, token, (None, false))
+        Self::start_from(at, authorities, token, (None, false, NEVER))
     }
 
-    /// With a copy on disk, perhaps beside a process that serves.
+    /// With a copy on disk, perhaps beside a process that serves, and with a time for controllers to be heard before it is served.
     fn start_from(
         at: SocketAddr,
         authorities: PathBuf,
         token: PathBuf,
-        (keep, takes_over): (Option<KeepOptions>, bool),
+        (keep, takes_over, copy_after): (Option<KeepOptions>, bool, Duration),
     ) -> Self {
         let network = NetworkAddress { host: at.ip().to_string(), port: at.port(), authorities, token };
         let options = FollowOptions {
@@ -156,6 +159,7 @@ impl Node {
             known: Capabilities::default(),
             keep,
             takes_over,
+            copy_after,
         };
         let (receives, received) = watch::channel(Received::default());
         let (acks, acked) = watch::channel(None);
@@ -306,31 +310,62 @@ async fn who_may_not_follow_is_told_why_and_gets_nothing() {
     until("another attempt", || node.has("one")).await;
 }
 
+/// A copy on disk of what one node was told, with the sign that it was served until now.
+async fn copy_of_a_killed_node(dir: &Scratch) -> (SocketAddr, PathBuf) {
+    let api = cluster().await;
+    let mut a = Controller::start(&api, dir, "a");
+    until("certificates", || a.leads() && api.get(&config_map()).is_some()).await;
+    let authorities = authorities(&api, dir);
+    a.table.update(desired("kept"));
+    let node =
+        Node::start_from(a.address, authorities.clone(), good(dir, "edge-1"), (kept(dir), false, NEVER));
+    node.following.keep();
+    until("the copy", || node.has("kept") && dir.join("copy.served").exists()).await;
+    a.kill();
+    (a.address, authorities)
+}
+
+fn kept(dir: &Scratch) -> Option<KeepOptions> {
+    Some(KeepOptions { path: dir.join("copy"), keys: KeptKeys::LeftOut })
+}
+
 /// The process that it takes over from may have keys that the copy has not: an address that refuses is not the end of all. For
 /// one that takes over from none, closed ports are worse than the copy.
 #[tokio::test]
 async fn a_node_that_takes_over_tries_for_a_while_before_it_serves_its_copy_and_another_one_does_not() {
-    let (api, dir) = (cluster().await, Scratch::new("copies").unwrap());
-    let mut a = Controller::start(&api, &dir, "a");
-    until("certificates", || a.leads() && api.get(&config_map()).is_some()).await;
-    let authorities = authorities(&api, &dir);
-    a.table.update(desired("kept"));
-    let keep = || KeepOptions { path: dir.join("copy"), keys: KeptKeys::LeftOut };
-    let at = a.address;
-    let start = |takes_over| {
-        Node::start_from(at, authorities.clone(), good(&dir, "edge-1"), (Some(keep()), takes_over))
+    let dir = Scratch::new("copies").unwrap();
+    let (at, authorities) = copy_of_a_killed_node(&dir).await;
+    // As after a longer time.
+    std::fs::remove_file(dir.join("copy.served")).unwrap();
+    let start = |takes_over, copy_after| {
+        let how = (kept(&dir), takes_over, copy_after);
+        Node::start_from(at, authorities.clone(), good(&dir, "edge-1"), how)
     };
-    let node = start(false);
-    node.following.keep();
-    until("the copy", || node.has("kept") && dir.join("copy").exists()).await;
-    drop(node);
-    a.kill();
-    let node = start(true);
+    let node = start(true, NEVER);
     until("an attempt that failed", || !node.error().is_empty()).await;
-    let other = start(false);
+    let other = start(false, NEVER);
     until("the copy is served by the one that does not take over", || other.has("kept")).await;
     assert!(node.received.borrow().desired.is_none(), "{}", node.error());
-    until("the copy is served by both", || node.has("kept")).await;
+    let third = start(true, Duration::ZERO);
+    until("the copy is served when its time has come", || third.has("kept")).await;
+}
+
+/// Controllers may be there and say nothing: while none of them leads, or their machine is gone.
+#[tokio::test]
+async fn a_node_that_was_killed_serves_its_copy_at_once() {
+    let dir = Scratch::new("killed").unwrap();
+    let (_, authorities) = copy_of_a_killed_node(&dir).await;
+    // The kernel makes connections to it, and nobody responds.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = silent.local_addr().unwrap();
+    let start = |takes_over| {
+        let how = (kept(&dir), takes_over, NEVER);
+        Node::start_from(at, authorities.clone(), good(&dir, "edge-1"), how)
+    };
+    let successor = start(true);
+    let killed = start(false);
+    until("the copy", || killed.has("kept")).await;
+    assert!(successor.received.borrow().desired.is_none(), "another process serves");
 }
 
 #[tokio::test]
