@@ -56,7 +56,7 @@ pub(crate) struct ClassSettings {
 /// The settings of a Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GatewaySettingsState {
-    /// What its listeners are served with; the process's flags are left out.
+    /// Settings of its listeners; the process's flags are left out.
     pub(crate) values: ListenerSettings,
     /// Every setting as it is in force.
     pub(crate) effective: Vec<EffectiveSetting>,
