@@ -155,8 +155,7 @@ impl Running {
     fn start() -> Self {
         let dir = Scratch::new("expressions").unwrap();
         dir.write("platform.yaml", PLATFORM).unwrap();
-        dir.write("loud.yaml", &route("loud", 1, &[])).unwrap();
-        dir.write("quiet.yaml", &route("quiet", 1, &[])).unwrap();
+        dir.write("routes.yaml", &both(&route("loud", 1, &[]), &route("quiet", 1, &[]))).unwrap();
         let notes = Recorder::default();
         let (sender, view) = watch::channel(Arc::new(View::default()));
         let mut options = TranslateOptions::default();
@@ -170,17 +169,21 @@ impl Running {
         Self { dir, engine, notes, runtime, _view: view }
     }
 
-    /// Has both tenants' routes changed at once, as far as the compiler thread sees.
+    /// Has both tenants' routes changed at once, in one file: of two the first may be read before the second is there.
     fn edit(&self, loud: &str, quiet: &str) {
         self.runtime.block_on(self.engine.hold());
-        self.dir.write("loud.yaml", loud).unwrap();
-        self.dir.write("quiet.yaml", quiet).unwrap();
+        self.dir.write("routes.yaml", &both(loud, quiet)).unwrap();
         self.engine.resume();
     }
 
     fn until(&self, last: &str) {
         until(last, || (self.notes.all().last().map(String::as_str) == Some(last)).then_some(()));
     }
+}
+
+/// Two objects in one file.
+fn both(one: &str, other: &str) -> String {
+    format!("{one}\n---\n{other}")
 }
 
 #[test]
