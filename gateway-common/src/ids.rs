@@ -1,8 +1,11 @@
 //! Worker slots.
 
-/// Most workers of one process, and the number of entries of the slot-indexed maps. Bounds the
-/// programs' loops too.
+/// Most workers of one process, and the number of entries of the map of loads. Bounds the programs' loops too.
 pub const MAX_SLOTS: u32 = 256;
+
+/// Index of the stand-by in the map of sockets, behind the last worker's: a socket of the workers' group that nobody
+/// accepts from, where connections wait while no worker has a socket.
+pub const STAND_BY: u32 = MAX_SLOTS;
 
 /// Index of a worker in the slot-indexed maps; always below [`MAX_SLOTS`].
 #[repr(transparent)]

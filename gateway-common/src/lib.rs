@@ -16,7 +16,7 @@ mod load;
 mod stats;
 mod steer;
 
-pub use ids::{MAX_SLOTS, WorkerSlot};
+pub use ids::{MAX_SLOTS, STAND_BY, WorkerSlot};
 pub use load::SlotLoad;
 pub use stats::Verdict;
 pub use steer::{
@@ -25,13 +25,14 @@ pub use steer::{
 
 /// Number of the version of every layout, map name and program name in this crate. Pins live in a directory
 /// named after it, so that a binary never reads the maps of another layout.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Names of maps in the object, and of their pins.
 pub mod maps {
     /// Hash map [`SteerKey`](crate::SteerKey) → [`SteerValue`](crate::SteerValue).
     pub const BINDS: &str = "BINDS";
-    /// `BPF_MAP_TYPE_SOCKMAP`: worker slot → that worker's listening socket.
+    /// `BPF_MAP_TYPE_SOCKMAP`: worker slot → that worker's listening socket; [`STAND_BY`](crate::STAND_BY) → the socket
+    /// of none.
     pub const SOCKETS: &str = "SOCKETS";
     /// Memory-mapped array: worker slot → [`SlotLoad`](crate::SlotLoad).
     pub const LOADS: &str = "LOADS";

@@ -9,7 +9,8 @@ pub enum Verdict {
     NotOurs = 0,
     /// `sk_lookup`: given to the group of worker sockets.
     Steered = 1,
-    /// `sk_lookup`: ours, but no worker has a socket; left to the host, which refuses it or serves it itself.
+    /// `sk_lookup`: ours, but no worker has a socket, and there is no stand-by; left to the host, which refuses it or
+    /// serves it itself.
     NoWorker = 2,
     /// `sk_lookup`: ours, but another program attached before had a socket for it; left there.
     Taken = 3,
@@ -27,11 +28,16 @@ pub enum Verdict {
     Hashed = 9,
     /// `sk_lookup`: a reserved port on an address of the node; left to the host, whatever the binds say.
     Reserved = 10,
+    /// `sk_lookup`: ours, and no worker has a socket; given to the stand-by.
+    Held = 11,
+    /// `sk_reuseport`: no worker has a socket; a connection that is new, or that was not accepted when its worker's socket
+    /// closed, went to the stand-by.
+    StoodBy = 12,
 }
 
 impl Verdict {
     /// Number of verdicts, which is that of the map's entries.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 13;
 
     /// All of them, in the order of their indices.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -46,6 +52,8 @@ impl Verdict {
         Self::MigrateFailed,
         Self::Hashed,
         Self::Reserved,
+        Self::Held,
+        Self::StoodBy,
     ];
 
     /// Index in the map of counters.
@@ -70,6 +78,8 @@ impl Verdict {
             Self::MigrateFailed => "reuseport_migrate_failed",
             Self::Hashed => "reuseport_hashed",
             Self::Reserved => "lookup_reserved",
+            Self::Held => "lookup_held",
+            Self::StoodBy => "reuseport_stood_by",
         }
     }
 }

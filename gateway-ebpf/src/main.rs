@@ -8,9 +8,9 @@
 //! A reserved port on an address of the node is never steered: that is in read-only data, which nobody can
 //! change once the programs are loaded.
 //!
-//! Rules of both: connections that are not ours pass, and so do ours while no worker has a socket, so that
-//! programs that outlive their process never take a port from its next server. Ours are dropped where an
-//! entry is broken. Every verdict is counted, per CPU; nothing is logged per packet.
+//! Rules of both: connections that are not ours pass. Ours go to the stand-by while no worker has a socket, if there is
+//! one; else they pass, so that programs that outlive their process never take a port from its next server. Ours are
+//! dropped where an entry is broken. Every verdict is counted, per CPU; nothing is logged per packet.
 //!
 //! Built for `bpfel-unknown-none` by `cargo xtask build-ebpf`. For any other target this is an empty program,
 //! so that workspace-wide commands pass over it.

@@ -6,9 +6,9 @@ use aya_ebpf::bindings::bpf_sk_lookup;
 use aya_ebpf::bindings::sk_action::{SK_DROP, SK_PASS};
 use aya_ebpf::macros::sk_lookup;
 use aya_ebpf::programs::SkLookupContext;
-use gateway_common::{MAX_POOL, MAX_SLOTS, STATE_SERVE, SteerKey, SteerValue, Verdict};
+use gateway_common::{MAX_POOL, MAX_SLOTS, STAND_BY, STATE_SERVE, SteerKey, SteerValue, Verdict};
 
-use crate::maps::{BINDS, GUARD, SOCKETS, count, slots};
+use crate::maps::{BINDS, GUARD, SOCKETS, Slots, count};
 
 /// `AF_INET`, of `bpf_sk_lookup.family`.
 const AF_INET: u32 = 2;
@@ -135,21 +135,29 @@ fn destination(lookup: *const bpf_sk_lookup) -> Destination {
     Destination { key, words }
 }
 
-/// Hands the connection to the first worker socket there is. All of them are one `SO_REUSEPORT` group, so
-/// which one does not matter: `sk_reuseport` chooses within the group.
+/// Hands the connection to the first worker socket there is, or else to the stand-by. All of them are one `SO_REUSEPORT`
+/// group, so which one does not matter: `sk_reuseport` chooses within the group.
 #[inline(always)]
 fn assign(ctx: &SkLookupContext) -> Verdict {
-    let slots = slots();
+    let Some(slots) = Slots::get() else { return Verdict::Broken };
     for slot in 0..MAX_SLOTS {
-        if slot >= slots {
+        if !slots.has(slot) {
             break;
         }
-        match SOCKETS.redirect_sk_lookup(ctx, slot, 0) {
-            Ok(()) => return Verdict::Steered,
-            Err(EMPTY) => {}
-            Err(TAKEN) => return Verdict::Taken,
-            Err(_) => return Verdict::Broken,
+        if let Some(verdict) = redirect(ctx, slot, Verdict::Steered) {
+            return verdict;
         }
     }
-    Verdict::NoWorker
+    redirect(ctx, STAND_BY, Verdict::Held).unwrap_or(Verdict::NoWorker)
+}
+
+/// Hands the connection to one entry's socket, which is `done`; nothing if it has none.
+#[inline(always)]
+fn redirect(ctx: &SkLookupContext, index: u32, done: Verdict) -> Option<Verdict> {
+    match SOCKETS.redirect_sk_lookup(ctx, index, 0) {
+        Ok(()) => Some(done),
+        Err(EMPTY) => None,
+        Err(TAKEN) => Some(Verdict::Taken),
+        Err(_) => Some(Verdict::Broken),
+    }
 }

@@ -13,9 +13,9 @@ use aya_ebpf::helpers::bpf_get_prandom_u32;
 use aya_ebpf::helpers::generated::bpf_sk_select_reuseport;
 use aya_ebpf::macros::sk_reuseport;
 use aya_ebpf::programs::SkReuseportContext;
-use gateway_common::{MAX_SLOTS, SlotLoad, Verdict};
+use gateway_common::{MAX_SLOTS, STAND_BY, SlotLoad, Verdict};
 
-use crate::maps::{LOADS, SOCKETS, count, slots};
+use crate::maps::{LOADS, SOCKETS, Slots, count};
 
 /// Attached to the group of worker sockets. The group is dual stack, so the address family plays no part (on
 /// migration there is no packet to read it from: `eth_protocol` is 0).
@@ -23,6 +23,7 @@ use crate::maps::{LOADS, SOCKETS, count, slots};
 pub(crate) fn sluice_reuse(ctx: SkReuseportContext) -> u32 {
     let migrating = ctx.migrating_sk().is_some();
     let verdict = match (choose(&ctx), migrating) {
+        (Some(Verdict::StoodBy), _) => Verdict::StoodBy,
         (Some(verdict), false) => verdict,
         (Some(_), true) => Verdict::Migrated,
         (None, false) => Verdict::Hashed,
@@ -37,28 +38,29 @@ pub(crate) fn sluice_reuse(ctx: SkReuseportContext) -> u32 {
     }
 }
 
-/// Selects a socket: the less loaded of two at random, else the first of the other slots that has one.
+/// Selects a socket: the less loaded of two at random, else the first of the other slots that has one, else the stand-by.
 #[inline(always)]
 fn choose(ctx: &SkReuseportContext) -> Option<Verdict> {
-    let slots = slots();
-    if slots == 0 {
+    let slots = Slots::get()?;
+    let count = slots.count();
+    if count == 0 {
         return None;
     }
-    let (first, second) = two_of(slots);
+    let (first, second) = two_of(count);
     let slot = if load(second) < load(first) { second } else { first };
-    if select(ctx, slot) {
+    if pick(ctx, slot) {
         return Some(Verdict::Picked);
     }
     // The slot emptied between its worker's last store and now. Any live worker beats a refused connection.
     for other in 0..MAX_SLOTS {
-        if other >= slots {
+        if !slots.has(other) {
             break;
         }
-        if select(ctx, other) {
+        if pick(ctx, other) {
             return Some(Verdict::PickedOther);
         }
     }
-    None
+    select(ctx, STAND_BY).then_some(Verdict::StoodBy)
 }
 
 /// Two different slots at random, or the same one twice when there is only one.
@@ -87,10 +89,25 @@ fn load(slot: u32) -> u64 {
     }
 }
 
-/// Selects the slot's socket; false when it has none.
+/// Selects a worker's socket, which counts as load of it; false when it has none.
 #[inline(always)]
-fn select(ctx: &SkReuseportContext, slot: u32) -> bool {
-    let mut key = slot;
+fn pick(ctx: &SkReuseportContext, slot: u32) -> bool {
+    if !select(ctx, slot) {
+        return false;
+    }
+    if let Some(load) = LOADS.get_ptr_mut(slot) {
+        // SAFETY: as in `load`; one XADD instruction, since other CPUs pick at the same time.
+        unsafe {
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(addr_of_mut!((*load).picked), 1);
+        }
+    }
+    true
+}
+
+/// Selects an entry's socket; false when it has none.
+#[inline(always)]
+fn select(ctx: &SkReuseportContext, index: u32) -> bool {
+    let mut key = index;
     // SAFETY: the context is the kernel's own, `SockMap` is a transparent map definition, and the key
     // is on the stack. aya-ebpf wraps this helper for REUSEPORT_SOCKARRAY only; the kernel takes a
     // SOCKMAP as well (5.8).
@@ -102,14 +119,5 @@ fn select(ctx: &SkReuseportContext, slot: u32) -> bool {
             0,
         )
     };
-    if refused != 0 {
-        return false;
-    }
-    if let Some(load) = LOADS.get_ptr_mut(slot) {
-        // SAFETY: as in `load`; one XADD instruction, since other CPUs pick at the same time.
-        unsafe {
-            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(addr_of_mut!((*load).picked), 1);
-        }
-    }
-    true
+    refused == 0
 }

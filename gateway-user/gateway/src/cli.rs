@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::flags::{Admin, All, Meaning, Places, Rights, SettingFlags};
+use crate::flags::{Admin, All, Meaning, Places, Rights, SettingFlags, Value, Wait};
 
 /// Sluice: an edge gateway for Kubernetes and for a directory of Gateway API resources.
 #[derive(Debug, Parser)]
@@ -181,6 +181,10 @@ pub(crate) struct HelperArgs {
     /// User that is served besides root: the one that `sluice run --helper` runs as.
     #[arg(long, value_name = "UID")]
     pub(crate) node_uid: u32,
+    /// Time for which new connections wait for the next gateway when one was killed, instead of being refused; 0s refuses
+    /// them at once.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = value::<Wait>)]
+    pub(crate) hold_connections: Wait,
     #[command(flatten)]
     pub(crate) settings: SettingFlags<Rights>,
 }
@@ -208,6 +212,11 @@ pub(crate) struct VersionArgs {
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+}
+
+/// A flag's value in the form that settings have.
+fn value<V: Value>(text: &str) -> Result<V, String> {
+    V::parse(text.trim()).ok_or_else(|| format!("write {}", V::allowed()))
 }
 
 /// Formats that hold a whole document.

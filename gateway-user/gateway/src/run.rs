@@ -164,6 +164,7 @@ impl Parts {
             None => Steering::open(steering_mode, options),
         };
         let mut steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
+        handoff::stop_at("attached");
         give(identity, &instance, &steering)?;
         start_threads(identity, confinement, helper.as_ref())?;
         let access = match &helper {

@@ -1,6 +1,8 @@
 //! `sluice run --helper` as a user without any right, and the helper that does for it what takes one.
 
 mod common;
+#[path = "helper/killed.rs"]
+mod killed;
 #[path = "helper/liars.rs"]
 mod liars;
 #[path = "helper/line.rs"]
@@ -58,6 +60,7 @@ fn serves_without_any_right(label: &'static str, steering: &'static str) {
         running.gateway.signal(Signal::SIGTERM).unwrap();
         assert!(running.gateway.wait().success(), "{}", running.log());
         helper.wait_for_output("the gateway has ended");
+        assert!(!helper.output().contains("wait for the next gateway"), "{}", helper.output());
         assert!(pins::pins(inside.bpffs()).is_empty(), "{:?}", pins::pins(inside.bpffs()));
         helper.signal(Signal::SIGTERM).unwrap();
         assert!(helper.wait().success(), "{}", helper.output());

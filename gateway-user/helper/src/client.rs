@@ -1,7 +1,7 @@
 //! The gateway's side: asks, and connects again when the helper was away.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,11 +12,12 @@ use gateway_ir::BindAddress;
 use gateway_steer::{BindWay, Helper, LentDescriptors, PinState};
 use tracing::{info, warn};
 
-use crate::exchange::{exchange, greet, is_absent, refused};
+use crate::exchange::{Welcomed, exchange, greet, is_absent, refused};
 use crate::packets::PacketSocket;
 use crate::policy::Policy;
 use crate::reply::Reply;
 use crate::request::{Request, Transport};
+use crate::wire::PROTOCOL;
 
 /// Time after a reply that did not come, in which nothing is asked: a helper that is stopped must not hold
 /// up one thing after the other.
@@ -48,6 +49,8 @@ struct Line {
 #[derive(Debug)]
 struct Known {
     policy: Policy,
+    /// Version of the messages that it speaks.
+    protocol: u16,
     state: HelperState,
 }
 
@@ -69,7 +72,7 @@ impl HelperClient {
     /// None listens there, one of a stranger does, or it does not welcome us.
     pub fn connect(path: &Path, patience: Duration) -> io::Result<Arc<Self>> {
         let until = Instant::now() + patience;
-        let (channel, policy) = loop {
+        let Welcomed { channel, policy, protocol } = loop {
             match greet(path) {
                 Err(error) if is_absent(&error) && Instant::now() < until => thread::sleep(RETRY.0),
                 greeted => break greeted?,
@@ -77,7 +80,7 @@ impl HelperClient {
         };
         let state = HelperState { connected: true, connections: 1, error: String::new() };
         let line = Line { channel: Some(channel), number: 0, silent_until: None };
-        let known = Mutex::new(Known { policy, state });
+        let known = Mutex::new(Known { policy, protocol, state });
         Ok(Arc::new(Self { path: path.to_owned(), line: Mutex::new(line), known }))
     }
 
@@ -155,6 +158,20 @@ impl HelperClient {
         let _ = self.ask(Request::LeaveAddresses);
     }
 
+    /// Asks for something that has to do with stand-bys, which older helpers know nothing of. An error is logged: all else
+    /// works.
+    fn about_stand_by(&self, request: Request) -> Vec<OwnedFd> {
+        if self.known().protocol < PROTOCOL {
+            return Vec::new();
+        }
+        self.ask(request).map(|(_, descriptors)| descriptors).unwrap_or_else(|error| {
+            warn!(
+                "should this process be killed, connections are refused until the next one serves: {error}"
+            );
+            Vec::new()
+        })
+    }
+
     fn about_address(&self, request: Request, ip: IpAddr) -> io::Result<bool> {
         // Asking for what it does not do would end the connection.
         if !self.policy().assigns(ip) {
@@ -227,14 +244,15 @@ impl HelperClient {
     }
 
     /// Goes on with a new connection.
-    fn found(&self, channel: PacketSocket, policy: Policy) {
+    fn found(&self, welcomed: Welcomed) {
+        let Welcomed { channel, policy, protocol } = welcomed;
         let mut line = lock(&self.line);
         (line.channel, line.silent_until) = (Some(channel), None);
         let mut known = self.known();
         if known.policy != policy {
             warn!("the helper has other settings than before; a restart takes all of them up");
         }
-        known.policy = policy;
+        (known.policy, known.protocol) = (policy, protocol);
         let connections = known.state.connections + 1;
         known.state = HelperState { connected: true, connections, error: String::new() };
         info!("the helper is back");
@@ -274,6 +292,22 @@ impl Helper for HelperClient {
         // Without the helper there is nothing that it could take off: the link goes with this process's own.
         let _ = self.ask(Request::Detach);
     }
+
+    fn stand_by(&self, port: u16, backlog: u32) {
+        self.about_stand_by(Request::StandBy { port, backlog });
+    }
+
+    fn dismiss(&self) {
+        self.about_stand_by(Request::Dismiss);
+    }
+
+    fn orphan(&self) -> Option<TcpListener> {
+        self.about_stand_by(Request::Orphan).into_iter().next().map(TcpListener::from)
+    }
+
+    fn relieve(&self) {
+        self.about_stand_by(Request::Relieve);
+    }
 }
 
 fn watch(client: &Weak<HelperClient>) {
@@ -298,7 +332,7 @@ fn watch(client: &Weak<HelperClient>) {
         let greeted = greet(&path);
         let Some(held) = client.upgrade() else { return };
         match greeted {
-            Ok((channel, policy)) => held.found(channel, policy),
+            Ok(welcomed) => held.found(welcomed),
             Err(error) => held.known().state.error = error.to_string(),
         }
     }

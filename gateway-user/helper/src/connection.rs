@@ -13,10 +13,13 @@ use crate::rate::Allowance;
 use crate::reply::Reply;
 use crate::request::{MAX_REQUEST, Request, Transport};
 use crate::shared::Shared;
-use crate::wire::PROTOCOL;
+use crate::wire::{OLDEST_PROTOCOL, PROTOCOL};
 
 /// Limit for the first message.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Lowest port that takes no right (`net.ipv4.ip_unprivileged_port_start` unless somebody has changed it).
+const FIRST_OPEN_PORT: u16 = 1024;
 
 /// Most workers of a gateway.
 const MAX_WORKERS: u16 = 256;
@@ -77,10 +80,12 @@ impl<'a> Connection<'a> {
 
     fn respond(&self, request: Request) -> Outcome {
         match request {
-            Request::Hello { protocol: PROTOCOL } => alone(Reply::Welcome(self.shared.policy.clone())),
-            Request::Hello { protocol } => {
-                Err(format!("it speaks version {protocol} of the messages, and this helper {PROTOCOL}"))
+            Request::Hello { protocol: OLDEST_PROTOCOL..=PROTOCOL } => {
+                alone(Reply::Welcome(self.shared.policy.clone()))
             }
+            Request::Hello { protocol } => Err(format!(
+                "it speaks version {protocol} of the messages, and this helper {OLDEST_PROTOCOL} to {PROTOCOL}"
+            )),
             Request::Load { workers } => self.load(workers),
             Request::Attach => self.attach(),
             Request::Detach => self.detach(),
@@ -107,6 +112,18 @@ impl<'a> Connection<'a> {
                 self.shared.addresses.forget(self.number);
                 alone(Reply::done(true))
             }
+            Request::StandBy { port, backlog } => self.stand_by(port, backlog),
+            Request::Dismiss => {
+                let dismissed = self.shared.with_programs(self.number, |programs| {
+                    programs.as_mut().map(LentPrograms::dismiss).is_some()
+                });
+                alone(Reply::done(dismissed.unwrap_or_default()))
+            }
+            Request::Orphan => match self.shared.orphan().transpose() {
+                Ok(orphan) => Ok((Reply::done(orphan.is_some()), orphan.into_iter().collect())),
+                Err(error) => alone(failed(&error)),
+            },
+            Request::Relieve => alone(Reply::done(self.shared.relieve())),
             Request::GiveStateDir => match self.shared.duties.give_state_dir() {
                 Ok(()) => alone(Reply::done(true)),
                 Err(error) => alone(failed(&error)),
@@ -161,6 +178,22 @@ impl<'a> Connection<'a> {
         let changed = programs.is_some();
         match programs.map_or(Ok(()), LentPrograms::detach) {
             Ok(()) => alone(Reply::done(changed)),
+            Err(error) => alone(failed(&error)),
+        }
+    }
+
+    /// The port is one that the gateway could listen on itself.
+    fn stand_by(&self, port: u16, backlog: u32) -> Outcome {
+        if port < FIRST_OPEN_PORT || self.shared.policy.reserved_ports.contains(&port) {
+            return Err(format!("port {port} is none for the sockets of workers"));
+        }
+        let uid = self.shared.uid;
+        let made = self.shared.with_programs(self.number, |programs| {
+            let programs = programs.as_mut().filter(|programs| programs.is_attached());
+            programs.map(|programs| programs.stand_by(uid, port, backlog))
+        });
+        match made.flatten().ok_or("it has no programs that steer")? {
+            Ok(()) => alone(Reply::done(true)),
             Err(error) => alone(failed(&error)),
         }
     }

@@ -26,4 +26,4 @@ pub use policy::Policy;
 pub use reply::Reply;
 pub use request::{Request, Transport};
 pub use server::Server;
-pub use wire::{MAX_PACKET, Malformed, PROTOCOL};
+pub use wire::{MAX_PACKET, Malformed, OLDEST_PROTOCOL, PROTOCOL};

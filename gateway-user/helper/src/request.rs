@@ -50,6 +50,21 @@ pub enum Request {
     GiveStateDir,
     /// Leaving addresses where they are when the connection ends: another process serves them.
     LeaveAddresses,
+    /// Keeping a stand-by for the programs that are attached, in place of one that is kept. Should the connection end
+    /// without [`Detach`](Self::Detach), programs and stand-by stay for the next gateway, for a while. From version 2 on,
+    /// as all that follow.
+    StandBy {
+        /// Port of the workers' group, from 1024 on.
+        port: u16,
+        /// Most connections that wait there.
+        backlog: u32,
+    },
+    /// Closing the stand-by.
+    Dismiss,
+    /// A duplicate of the stand-by of a gateway that has ended.
+    Orphan,
+    /// Letting go of what is kept of gateways that have ended: this one serves.
+    Relieve,
 }
 
 /// Protocol of a socket.
@@ -79,6 +94,11 @@ impl Request {
                 bytes.extend(value.to_le_bytes());
             }
             Self::Attach | Self::Detach | Self::GiveStateDir | Self::LeaveAddresses => {}
+            Self::Dismiss | Self::Orphan | Self::Relieve => {}
+            Self::StandBy { port, backlog } => {
+                bytes.extend(port.to_le_bytes());
+                bytes.extend(backlog.to_le_bytes());
+            }
             Self::Bind { transport, way, address, port } => {
                 bytes.push(u8::from(*transport == Transport::Udp));
                 bytes.push(u8::from(*way == BindWay::Held));
@@ -115,6 +135,10 @@ impl Request {
             9 => Self::GiveStateDir,
             10 => Self::LeaveAddresses,
             11 => Self::ExpectAddress(cursor.ip()?),
+            12 => Self::StandBy { port: cursor.u16()?, backlog: cursor.u32()? },
+            13 => Self::Dismiss,
+            14 => Self::Orphan,
+            15 => Self::Relieve,
             _ => return Err(Malformed),
         };
         cursor.end()?;
@@ -144,6 +168,10 @@ impl Request {
             Self::GiveStateDir => 9,
             Self::LeaveAddresses => 10,
             Self::ExpectAddress(_) => 11,
+            Self::StandBy { .. } => 12,
+            Self::Dismiss => 13,
+            Self::Orphan => 14,
+            Self::Relieve => 15,
         }
     }
 }
@@ -170,6 +198,10 @@ pub(crate) mod tests {
             Request::Announce(v4),
             Request::GiveStateDir,
             Request::LeaveAddresses,
+            Request::StandBy { port: 40_000, backlog: 4096 },
+            Request::Dismiss,
+            Request::Orphan,
+            Request::Relieve,
         ]
     }
 
@@ -209,7 +241,7 @@ pub(crate) mod tests {
             let length = usize::from(next()) % 30;
             let mut bytes: Vec<u8> = (0..length).map(|_| next()).collect();
             if let Some(kind) = bytes.first_mut().filter(|_| round % 2 == 0) {
-                *kind %= 13;
+                *kind %= 17;
             }
             if let Ok((number, request)) = Request::decode(&bytes) {
                 assert_eq!(request.encode(number), bytes);

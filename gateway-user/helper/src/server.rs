@@ -33,7 +33,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `path` for gateways of user `uid`, and of root.
+    /// Listens at `path` for gateways of user `uid`, and of root. What was made for one that was killed stays for the next
+    /// one, for `hold`.
     ///
     /// # Errors
     /// Another helper listens there; the socket cannot be made.
@@ -43,6 +44,7 @@ impl Server {
         policy: Policy,
         lend: LendOptions,
         instance: String,
+        hold: Duration,
         duties: Box<dyn Duties>,
     ) -> io::Result<Self> {
         remove_stale(path)?;
@@ -55,7 +57,7 @@ impl Server {
         bound?;
         lchown(path, Some(uid), None)?;
         rustix::net::listen(&listener, 16)?;
-        let shared = Arc::new(Shared::new(policy, lend, instance, uid, duties));
+        let shared = Arc::new(Shared::new(policy, lend, instance, uid, hold, duties));
         Ok(Self { listener, path: path.to_owned(), shared })
     }
 
@@ -121,14 +123,15 @@ fn admit(socket: OwnedFd, connection: u64, shared: &Arc<Shared>) -> io::Result<(
     let theirs = Arc::clone(shared);
     let serving = move || {
         info!(connection, "a gateway of uid {peer} is connected");
-        match Connection::new(channel, connection, &theirs).serve() {
+        let served = Connection::new(channel, connection, &theirs).serve();
+        match &served {
             Ok(()) => info!(connection, "the gateway has ended"),
             Err(reason) => warn!(connection, "closed: {reason}"),
         }
-        theirs.leave(connection);
+        theirs.leave(connection, served.is_ok());
     };
     let started = thread::Builder::new().name("helper-serve".to_owned()).spawn(serving);
-    started.map(drop).inspect_err(|_| shared.leave(connection))
+    started.map(drop).inspect_err(|_| shared.leave(connection, false))
 }
 
 #[cfg(test)]
@@ -190,8 +193,16 @@ mod tests {
             layout: gateway_steer::LAYOUT_VERSION,
         };
         let uid = rustix::process::getuid().as_raw();
-        let server =
-            Server::listen(&path, uid, policy, lend, "test".to_owned(), Box::new(interface.clone())).unwrap();
+        let server = Server::listen(
+            &path,
+            uid,
+            policy,
+            lend,
+            "test".to_owned(),
+            Duration::ZERO,
+            Box::new(interface.clone()),
+        )
+        .unwrap();
         server.start().unwrap();
         let [ended, living] =
             [(); 2].map(|()| HelperClient::connect(&path, Duration::from_secs(30)).unwrap());

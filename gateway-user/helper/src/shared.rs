@@ -1,11 +1,13 @@
 //! State that all connections share: limits, and what was made for each.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gateway_steer::{LendOptions, LentPrograms};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::addresses::{Addresses, Duties};
 use crate::packets::PacketSocket;
@@ -18,6 +20,9 @@ pub(crate) const MAX_CONNECTIONS: usize = 8;
 /// address off within milliseconds.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Most gateways that have ended of which something is kept at a time: there is room for others beside them.
+const MAX_HELD: usize = 4;
+
 /// State that all connections share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -27,11 +32,13 @@ pub(crate) struct Shared {
     pub(crate) instance: String,
     /// The gateway's user.
     pub(crate) uid: u32,
+    /// Time for which a killed gateway's programs and stand-by are kept for the next one.
+    pub(crate) hold: Duration,
     pub(crate) duties: Box<dyn Duties>,
     pub(crate) addresses: Addresses,
     programs: Mutex<Programs>,
-    /// Told of each connection for which all was taken back.
-    left: Condvar,
+    /// Told of each connection for which all was taken back, and of what is kept no longer.
+    changed: Condvar,
 }
 
 /// A connection, until all that was made for it is taken back.
@@ -39,12 +46,23 @@ pub(crate) struct Shared {
 struct Open {
     channel: PacketSocket,
     programs: Option<LentPrograms>,
+    /// True while its programs are kept though it has ended.
+    is_held: bool,
+}
+
+impl Open {
+    /// True if the gateway has ended, or is no longer heard.
+    fn has_ended(&self) -> bool {
+        self.channel.has_ended_within(Duration::ZERO)
+    }
 }
 
 /// Programs by connection.
 #[derive(Debug, Default)]
 struct Programs {
     by_connection: BTreeMap<u64, Open>,
+    /// True once nothing is kept any more for gateways to come.
+    ending: bool,
     /// True once the process is about to end: then nothing is taken off any more.
     closed: bool,
 }
@@ -55,20 +73,22 @@ impl Shared {
         lend: LendOptions,
         instance: String,
         uid: u32,
+        hold: Duration,
         duties: Box<dyn Duties>,
     ) -> Self {
-        let (addresses, programs, left) = Default::default();
-        Self { policy, lend, instance, uid, duties, addresses, programs, left }
+        let (addresses, programs, changed) = Default::default();
+        Self { policy, lend, instance, uid, hold, duties, addresses, programs, changed }
     }
 
     /// Lets go of all programs without taking them off. Before, it waits until all is taken back that was made for gateways
     /// that have ended: a pod's helper is asked to stop as soon as its gateway is gone, and an address that stayed on the
     /// interface would be answered for by the kernel and served by no process. Nothing is taken off from here on.
     pub(crate) fn close(&self) {
-        let ending = |programs: &mut Programs| {
-            programs.by_connection.values().any(|open| open.channel.has_ended_within(Duration::ZERO))
-        };
-        let waited = self.left.wait_timeout_while(self.programs(), LEAVE_LIMIT, ending);
+        let mut programs = self.programs();
+        programs.ending = true;
+        self.changed.notify_all();
+        let leaving = |programs: &mut Programs| programs.by_connection.values().any(Open::has_ended);
+        let waited = self.changed.wait_timeout_while(programs, LEAVE_LIMIT, leaving);
         let (mut programs, limit) = waited.unwrap_or_else(PoisonError::into_inner);
         if limit.timed_out() {
             error!("addresses and programs of a gateway that has ended are left behind");
@@ -86,7 +106,7 @@ impl Shared {
         let mut programs = self.programs();
         let room = programs.by_connection.len() < MAX_CONNECTIONS && !programs.closed;
         if room {
-            programs.by_connection.insert(connection, Open { channel, programs: None });
+            programs.by_connection.insert(connection, Open { channel, programs: None, is_held: false });
         }
         room
     }
@@ -100,8 +120,40 @@ impl Shared {
         self.programs().by_connection.get_mut(&connection).map(|open| act(&mut open.programs))
     }
 
-    /// Takes back what was made for a connection.
-    pub(crate) fn leave(&self, connection: u64) {
+    /// A duplicate of the stand-by of a gateway that has ended.
+    pub(crate) fn orphan(&self) -> Option<io::Result<OwnedFd>> {
+        let programs = self.programs();
+        let mut ended = programs.by_connection.values().filter(|open| open.has_ended());
+        let stand_by = ended.find_map(|open| open.programs.as_ref()?.stand_by_socket())?;
+        Some(stand_by.as_fd().try_clone_to_owned())
+    }
+
+    /// Keeps nothing longer of gateways that have ended: another one serves. False if nothing was kept.
+    pub(crate) fn relieve(&self) -> bool {
+        let mut relieved = false;
+        for (connection, open) in &mut self.programs().by_connection {
+            if let Some(programs) =
+                open.programs.as_mut().filter(|_| open.channel.has_ended_within(Duration::ZERO))
+            {
+                let waited = programs.stood_by();
+                info!(connection, "another gateway serves; {waited} connections have waited for it");
+                relieved = true;
+                open.is_held = false;
+            }
+        }
+        self.changed.notify_all();
+        relieved
+    }
+
+    /// Takes back what was made for a connection. Programs and stand-by of a gateway that has `ended` without a word stay
+    /// for the next one, for a while: connections wait at the stand-by meanwhile.
+    pub(crate) fn leave(&self, connection: u64, ended: bool) {
+        if !self.programs().closed {
+            self.take_off_addresses(connection);
+        }
+        if ended {
+            self.wait_for_the_next(connection);
+        }
         let mut programs = self.programs();
         let gone = programs.by_connection.get_mut(&connection).and_then(|open| open.programs.take());
         if programs.closed {
@@ -114,13 +166,39 @@ impl Shared {
                 Err(error) => error!(connection, "programs cannot be taken off: {error}"),
             }
         }
+        self.programs().by_connection.remove(&connection);
+        self.changed.notify_all();
+    }
+
+    fn wait_for_the_next(&self, connection: u64) {
+        let mut programs = self.programs();
+        let held = programs.by_connection.values().filter(|open| open.is_held).count();
+        let Some(open) = programs.by_connection.get_mut(&connection) else { return };
+        let stands_by = open.programs.as_ref().is_some_and(|lent| lent.stand_by_socket().is_some());
+        open.is_held = stands_by && held < MAX_HELD && !self.hold.is_zero();
+        if !open.is_held {
+            return;
+        }
+        info!(connection, "new connections wait for the next gateway, for up to {:?}", self.hold);
+        let holds = |programs: &mut Programs| {
+            !programs.ending && programs.by_connection.get(&connection).is_some_and(|open| open.is_held)
+        };
+        let waited = self.changed.wait_timeout_while(programs, self.hold, holds);
+        let (mut programs, limit) = waited.unwrap_or_else(PoisonError::into_inner);
+        if limit.timed_out()
+            && let Some(lent) =
+                programs.by_connection.get_mut(&connection).and_then(|open| open.programs.as_ref())
+        {
+            warn!(connection, "no gateway has come; {} connections have waited in vain", lent.stood_by());
+        }
+    }
+
+    fn take_off_addresses(&self, connection: u64) {
         for address in self.addresses.leave(connection) {
             match self.duties.remove_address(address) {
                 Ok(()) => info!(connection, "{address} is taken off"),
                 Err(error) => error!(connection, "{error}"),
             }
         }
-        self.programs().by_connection.remove(&connection);
-        self.left.notify_all();
     }
 }

@@ -6,8 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use gateway_ir::BindAddress;
 
-/// Version of the messages. A helper and a gateway of different ones do not talk.
-pub const PROTOCOL: u16 = 1;
+/// Version of the messages. A helper speaks those from [`OLDEST_PROTOCOL`] on, and a gateway the newest that its helper
+/// does.
+pub const PROTOCOL: u16 = 2;
+
+/// Version without stand-bys.
+pub const OLDEST_PROTOCOL: u16 = 1;
 
 /// Largest packet, in bytes.
 pub const MAX_PACKET: usize = 20 * 1024;

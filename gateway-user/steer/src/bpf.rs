@@ -17,7 +17,8 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{ProgramError, SkLookup, SkReuseport};
 use aya::{Ebpf, EbpfLoader, Pod};
 use gateway_common::{
-    IPPROTO_TCP, STATE_SERVE, SteerConfig, SteerGuard, SteerKey, SteerValue, Verdict, globals, maps, programs,
+    IPPROTO_TCP, STAND_BY, STATE_SERVE, SteerConfig, SteerGuard, SteerKey, SteerValue, Verdict, globals,
+    maps, programs,
 };
 
 use crate::gauge::Loads;
@@ -91,6 +92,11 @@ impl OwnPrograms {
         self.loads.store(slot, 0);
         let sockets: SockMap<&mut MapData> = map_mut(&mut self.ebpf, maps::SOCKETS)?;
         put_socket(sockets, slot, socket)
+    }
+
+    /// Makes a socket the stand-by, in place of another one.
+    pub(crate) fn set_stand_by(&mut self, socket: &TcpListener) -> Result<(), String> {
+        put_socket(map_mut::<SockMap<&mut MapData>>(&mut self.ebpf, maps::SOCKETS)?, STAND_BY, socket)
     }
 
     /// Makes `sk_reuseport` what chooses within the socket's group, in place of any other program.
@@ -198,11 +204,12 @@ fn duplicate(object: &impl AsFd) -> Result<OwnedFd, String> {
 
 pub(crate) fn put_socket<M: BorrowMut<MapData>>(
     mut sockets: impl BorrowMut<SockMap<M>>,
-    slot: u32,
+    index: u32,
     socket: &TcpListener,
 ) -> Result<(), String> {
-    let put = sockets.borrow_mut().set(slot, socket, 0);
-    put.map_err(|e| at(format!("putting the socket of worker {slot} into map {}", maps::SOCKETS), &e))
+    let put = sockets.borrow_mut().set(index, socket, 0);
+    let whose = || if index == STAND_BY { "stand-by".to_owned() } else { format!("worker {index}") };
+    put.map_err(|e| at(format!("putting the socket of {} into map {}", whose(), maps::SOCKETS), &e))
 }
 
 pub(crate) fn add_bind<M: BorrowMut<MapData>>(

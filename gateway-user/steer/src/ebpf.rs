@@ -1,5 +1,8 @@
 //! Steering by kernel programs: one listening socket per worker, and binds that are map entries.
 
+mod group;
+mod stand_by;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpListener;
@@ -8,6 +11,7 @@ use std::sync::Arc;
 
 use gateway_ir::BindAddress;
 
+use self::group::{sockets_after, spare, worker_sockets};
 use crate::gauge::Loads;
 use crate::pins::{PinError, Pins};
 use crate::placeholder::{PlaceholderState, Placeholders};
@@ -38,6 +42,13 @@ pub(crate) struct Kernel {
     /// others are in no slot.
     shared: usize,
     stage: TakeoverStage,
+    /// The stand-by of a killed process, until this one serves: its programs steer, and choose in the group of its workers
+    /// and ours.
+    orphan: Option<TcpListener>,
+    /// True until a helper has let go of what it keeps of processes before this one.
+    relieves: bool,
+    /// Number of connections at our own stand-by when it was made.
+    stood_by: u64,
 }
 
 /// Stage of a take-over.
@@ -69,9 +80,11 @@ impl Kernel {
             }
         };
         let mut programs = load(options)?;
-        let (port, untaken) = worker_sockets(options, Vec::new()).map_err(OpenError::Fatal)?;
-        enter_slots(&mut programs, &untaken).map_err(OpenError::Unavailable)?;
+        let orphan = options.helper.as_ref().and_then(|helper| helper.orphan());
+        let (port, untaken, orphan) = sockets_after(options, orphan).map_err(OpenError::Fatal)?;
+        enter_slots(&mut programs, &untaken, orphan.is_none())?;
         programs.attach().map_err(OpenError::Unavailable)?;
+        programs.stand_by(port, options.backlog);
         // Names can be done without; those that were given go with the directory.
         let pins = pins.and_then(|pins| programs.pin(&pins.place()).map(|()| pins));
         if let (Err(reason), false) = (&pins, programs.is_attached()) {
@@ -93,6 +106,9 @@ impl Kernel {
             claimed,
             shared,
             stage,
+            orphan,
+            relieves: true,
+            stood_by: 0,
         };
         Ok(kernel)
     }
@@ -110,7 +126,7 @@ impl Kernel {
         let shared = inherited.len().min(options.workers);
         let (port, untaken) = worker_sockets(options, inherited).map_err(OpenError::Fatal)?;
         if shared == 0 {
-            enter_slots(&mut programs, &untaken).map_err(OpenError::Unavailable)?;
+            enter_slots(&mut programs, &untaken, true)?;
         } else {
             for (slot, socket) in (0..).zip(&untaken).take(shared) {
                 programs.set_slot(slot, socket).map_err(OpenError::Unavailable)?;
@@ -118,6 +134,7 @@ impl Kernel {
             try_to_choose(&mut programs)?;
         }
         programs.attach().map_err(OpenError::Unavailable)?;
+        programs.stand_by(port, options.backlog);
         let claimed = match claim(options) {
             Ok(pins) => Ok(pins),
             Err(PinError::NoPlace(reason)) => Err(reason),
@@ -135,6 +152,9 @@ impl Kernel {
             untaken,
             shared,
             stage: TakeoverStage::Waiting,
+            orphan: None,
+            relieves: true,
+            stood_by: 0,
         })
     }
 
@@ -167,6 +187,7 @@ impl Kernel {
         if let Some(claimed) = self.claimed.take() {
             self.pins = claimed.and_then(|pins| self.programs.pin(&pins.place()).map(|()| pins));
         }
+        self.relieve();
         (sockets, failed)
     }
 
@@ -203,12 +224,14 @@ impl Kernel {
             .set_slot(slot, &socket)
             .and_then(|()| self.programs.choose_in_group_of(&socket))
             .map_err(|reason| SteerError::Kernel { what: format!("slot of worker {slot}"), reason })?;
+        self.renew_stand_by();
         Ok(socket)
     }
 
     /// The workers are about to close their sockets for good.
     pub(crate) fn release(&mut self) {
         self.spare = None;
+        self.programs.dismiss();
     }
 
     /// Adds what is new, then removes what is gone: a bind that only moves between "every address" and a
@@ -240,6 +263,9 @@ impl Kernel {
                 .map_or(Ok(()), |socket| self.programs.choose_in_group_of(socket))
                 .map_err(|reason| SteerError::Kernel { what, reason })?;
             self.stage = TakeoverStage::Beside;
+        }
+        if self.stage == TakeoverStage::Alone {
+            self.succeed_orphan()?;
         }
         for bind in &removed {
             self.programs.remove(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
@@ -306,15 +332,6 @@ fn claim(options: &SteerOptions) -> Result<Pins, PinError> {
     }
 }
 
-/// A duplicate of the only socket.
-fn spare(sockets: &[TcpListener]) -> Option<TcpListener> {
-    match sockets {
-        // Without a descriptor for it the death of the worker costs its queue; not worth more than that.
-        [only] => only.try_clone().ok(),
-        _ => None,
-    }
-}
-
 /// Loads the programs with what they are never to steer.
 fn load(options: &SteerOptions) -> Result<Programs, OpenError> {
     let too_many = || OpenError::Unavailable("the pool has too many networks".to_owned());
@@ -326,12 +343,16 @@ fn slots(options: &SteerOptions) -> u32 {
     u32::try_from(options.workers).unwrap_or(u32::MAX)
 }
 
-/// Slots before the choice, so that the program never chooses among none.
-fn enter_slots(programs: &mut Programs, sockets: &[TcpListener]) -> Result<(), String> {
+/// Slots before the choice, so that the program never chooses among none. With `choose` it chooses from now on; else it
+/// is tried whether it may.
+fn enter_slots(programs: &mut Programs, sockets: &[TcpListener], choose: bool) -> Result<(), OpenError> {
     for (slot, socket) in (0..).zip(sockets) {
-        programs.set_slot(slot, socket)?;
+        programs.set_slot(slot, socket).map_err(OpenError::Unavailable)?;
     }
-    sockets.first().map_or(Ok(()), |socket| programs.choose_in_group_of(socket))
+    match sockets.first() {
+        Some(socket) if choose => programs.choose_in_group_of(socket).map_err(OpenError::Unavailable),
+        _ => try_to_choose(programs),
+    }
 }
 
 /// Has the program choose for a socket of nobody, so that it is not refused that when it matters.
@@ -339,29 +360,4 @@ fn try_to_choose(programs: &mut Programs) -> Result<(), OpenError> {
     let nobodys = sockets::listen(BindAddress::Any, 0, 1)
         .map_err(|e| OpenError::Unavailable(format!("a socket to try the choice with: {e}")))?;
     programs.choose_in_group_of(&nobodys).map_err(OpenError::Unavailable)
-}
-
-/// One socket per worker, all in one group: the given ones, and more on their port, or on one that the kernel
-/// chooses.
-fn worker_sockets(
-    options: &SteerOptions,
-    mut sockets: Vec<TcpListener>,
-) -> Result<(u16, Vec<TcpListener>), SteerError> {
-    let failed = |source| SteerError::Socket { what: "listening sockets of the workers".into(), source };
-    let listen = |port| sockets::listen(BindAddress::Any, port, options.backlog);
-    let first = match sockets.first() {
-        Some(first) => first.try_clone().map_err(failed)?,
-        None => {
-            let first = listen(0).map_err(failed)?;
-            sockets.push(first.try_clone().map_err(failed)?);
-            first
-        }
-    };
-    let port = first.local_addr().map_err(failed)?.port();
-    sockets.truncate(options.workers);
-    // They join the group of the first one, whose owner may be another user than this process is by now.
-    let more = || (sockets.len()..options.workers).map(|_| listen(port)).collect::<io::Result<Vec<_>>>();
-    let more = sockets::as_owner_of(&first, more).and_then(|made| made).map_err(failed)?;
-    sockets.extend(more);
-    Ok((port, sockets))
 }

@@ -31,8 +31,25 @@ pub trait Helper: fmt::Debug + Send + Sync {
     /// As [`load`](Self::load).
     fn attach(&self) -> Result<(OwnedFd, PinState), String>;
 
-    /// Takes the programs off and removes their pins. Without the helper the end of the link does the first.
+    /// Takes the programs off and removes their pins, and closes the stand-by. Without the helper the end of the link does
+    /// the first.
     fn detach(&self);
+
+    /// Has the helper keep a stand-by for what is attached, in place of one that it keeps: a listening socket in the group
+    /// of the workers' on `port`, with room for `backlog` connections that wait there while no worker has a socket. Should
+    /// this process end without [`detach`](Self::detach), the helper keeps stand-by and programs for the next one. A
+    /// helper that does not is logged: all else works.
+    fn stand_by(&self, port: u16, backlog: u32);
+
+    /// Ends what [`stand_by`](Self::stand_by) began: connections that no worker takes are refused from now on.
+    fn dismiss(&self);
+
+    /// The stand-by of a process that has ended without a word, where connections wait for this one.
+    fn orphan(&self) -> Option<TcpListener>;
+
+    /// This process serves: the helper takes off what it has kept of processes that have ended. What waits at their
+    /// stand-by moves to this one's workers, if they are of its group.
+    fn relieve(&self);
 }
 
 /// Use of a bound socket.

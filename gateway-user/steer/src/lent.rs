@@ -1,16 +1,20 @@
 //! The helper's side: programs that it loads for another process.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
+use gateway_common::Verdict;
 use gateway_common::maps::VERDICTS;
 use gateway_common::programs::SK_LOOKUP_LINK;
+use gateway_ir::BindAddress;
 use ipnet::IpNet;
 
 use crate::bpf::OwnPrograms;
 use crate::pins::{PinError, Pins};
-use crate::{LentDescriptors, PinState, SteerOptions, raw};
+use crate::{LentDescriptors, PinState, SteerOptions, raw, sockets};
 
 /// Settings of the programs that a helper lends: its own, whatever the other process would like.
 #[derive(Clone, Debug)]
@@ -33,6 +37,7 @@ pub struct LentPrograms {
     programs: OwnPrograms,
     pins: Result<Pins, String>,
     link: Option<OwnedFd>,
+    stand_by: Option<TcpListener>,
 }
 
 impl LentPrograms {
@@ -57,7 +62,7 @@ impl LentPrograms {
         };
         let mut programs = OwnPrograms::load(workers, &guard)?;
         let pins = pins.and_then(|pins| programs.pin_maps_and_programs(&pins.place()).map(|()| pins));
-        Ok(Self { programs, pins, link: None })
+        Ok(Self { programs, pins, link: None, stand_by: None })
     }
 
     /// Descriptors for the other process.
@@ -91,6 +96,35 @@ impl LentPrograms {
         given
     }
 
+    /// Makes the stand-by, in place of one that there is: a listening socket of `uid`, in the group of the other process's
+    /// workers on `port`. Connections wait there, up to `backlog` of them, while no worker has a socket; those that wait
+    /// in the one before move to workers.
+    ///
+    /// # Errors
+    /// The system refuses the socket, or its place in the map.
+    pub fn stand_by(&mut self, uid: u32, port: u16, backlog: u32) -> io::Result<()> {
+        let socket = sockets::bind_as(BindAddress::Any, port, Some(uid))?;
+        sockets::start(&socket, backlog)?;
+        self.programs.set_stand_by(&socket).map_err(io::Error::other)?;
+        self.stand_by = Some(socket);
+        Ok(())
+    }
+
+    /// Closes the stand-by. What waits there moves to whoever has sockets in the group, or is reset.
+    pub fn dismiss(&mut self) {
+        self.stand_by = None;
+    }
+
+    /// The stand-by, if there is one.
+    pub fn stand_by_socket(&self) -> Option<&TcpListener> {
+        self.stand_by.as_ref()
+    }
+
+    /// Number of connections that were sent to a stand-by so far; 0 if the kernel does not say.
+    pub fn stood_by(&self) -> u64 {
+        self.programs.counters().map_or(0, |counters| counters.get(Verdict::StoodBy))
+    }
+
     /// True if the programs are attached.
     pub fn is_attached(&self) -> bool {
         self.link.is_some()
@@ -104,11 +138,11 @@ impl LentPrograms {
         }
     }
 
-    /// Takes the programs off, whoever holds the link.
+    /// Takes the programs off, whoever holds the link, and then closes the stand-by: nothing new may wait there.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn detach(self) -> std::io::Result<()> {
+    pub fn detach(self) -> io::Result<()> {
         self.link.as_ref().map_or(Ok(()), raw::detach)
     }
 }

@@ -79,6 +79,27 @@ impl Programs {
         }
     }
 
+    /// Has a helper keep a stand-by for these programs: see [`Helper::stand_by`]. Without one there is nobody who could.
+    pub(crate) fn stand_by(&self, port: u16, backlog: u32) {
+        if let Self::Lent(lent) = self {
+            lent.helper.stand_by(port, backlog);
+        }
+    }
+
+    /// Ends that.
+    pub(crate) fn dismiss(&self) {
+        if let Self::Lent(lent) = self {
+            lent.helper.dismiss();
+        }
+    }
+
+    /// Has the helper let go of what it keeps of processes before this one.
+    pub(crate) fn relieve(&self) {
+        if let Self::Lent(lent) = self {
+            lent.helper.relieve();
+        }
+    }
+
     /// Gives everything its name in `dir`. What a helper has, it has pinned itself.
     pub(crate) fn pin(&mut self, dir: &Path) -> Result<(), String> {
         match self {

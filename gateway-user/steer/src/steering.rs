@@ -93,6 +93,10 @@ impl Steering {
                 Err(OpenError::Unavailable(reason)) => reason,
             },
         };
+        if let Some(helper) = &options.helper {
+            // Its programs would go before our sockets.
+            helper.relieve();
+        }
         let mut sockets = Sockets::new(&options);
         if beside {
             sockets.inherit(binds, without_programs);

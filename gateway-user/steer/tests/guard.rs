@@ -13,7 +13,7 @@ use gateway_testkit::netns::{self, Inside};
 
 /// Writes an entry by hand, as a defect of ours or somebody with the map's descriptor would.
 fn enter(inside: &Inside, key: SteerKey) {
-    let data = MapData::from_pin(inside.bpffs().join("sluice/v2/test/BINDS")).unwrap();
+    let data = MapData::from_pin(inside.bpffs().join("sluice/v3/test/BINDS")).unwrap();
     let mut binds: HashMap<_, [u8; 20], u32> = Map::HashMap(data).try_into().unwrap();
     let mut bytes = [0; 20];
     bytes[..16].copy_from_slice(&key.addr_be);
@@ -69,7 +69,7 @@ fn what_is_reserved_is_frozen() {
     netns::run("guard-frozen", |inside| {
         let _steering = open(inside, 1);
         let program =
-            aya::programs::ProgramInfo::from_pin(inside.bpffs().join("sluice/v2/test/sluice_lookup"))
+            aya::programs::ProgramInfo::from_pin(inside.bpffs().join("sluice/v3/test/sluice_lookup"))
                 .unwrap();
         let ids = program.map_ids().unwrap().unwrap();
         let maps = ids.into_iter().map(|id| MapData::from_id(id).unwrap());

@@ -66,7 +66,7 @@ fn a_broken_exact_entry_shadows_every_address_and_is_counted() {
         let mut steering = open(inside, 1);
         let _workers = Workers::start(one_each(&mut steering));
         steering.apply(&plan(&["127.0.0.2:80", "*:80"])).unwrap();
-        let pin = inside.bpffs().join("sluice/v2/test/BINDS");
+        let pin = inside.bpffs().join("sluice/v3/test/BINDS");
         let data = aya::maps::MapData::from_pin(pin).unwrap();
         let mut binds: aya::maps::HashMap<_, [u8; 20], u32> =
             aya::maps::Map::HashMap(data).try_into().unwrap();

@@ -5,12 +5,13 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
-use common::{Workers, ask, one_each, options, plan, refused};
+use common::{Workers, ask, ask_times, one_each, options, plan, refused, response};
 use gateway_ir::BindAddress;
 use gateway_steer::{
     BindWay, Helper, LendOptions, LentDescriptors, LentPrograms, PinState, SteerOptions, Steering,
@@ -23,6 +24,8 @@ use gateway_testkit::netns::{self, Inside};
 struct Lender {
     options: LendOptions,
     programs: Mutex<Option<LentPrograms>>,
+    /// Those of a process that was killed.
+    orphaned: Mutex<Option<LentPrograms>>,
     /// A duplicate of the verdicts' descriptor that was lent last.
     verdicts: Mutex<Option<OwnedFd>>,
 }
@@ -36,7 +39,18 @@ impl Lender {
             bpffs: bpffs.to_owned(),
             layout: gateway_steer::LAYOUT_VERSION,
         };
-        Arc::new(Self { options, programs: Mutex::default(), verdicts: Mutex::default() })
+        let (programs, orphaned, verdicts) = Default::default();
+        Arc::new(Self { options, programs, orphaned, verdicts })
+    }
+
+    /// From now on the process that steers by the programs ends as if it were killed.
+    fn kill(&self) {
+        *self.orphaned.lock().unwrap() = self.take();
+    }
+
+    /// Connections that were sent to the stand-by of the process that was killed.
+    fn stood_by(&self) -> u64 {
+        self.orphaned.lock().unwrap().as_ref().unwrap().stood_by()
     }
 
     fn take(&self) -> Option<LentPrograms> {
@@ -68,6 +82,27 @@ impl Helper for Lender {
             programs.detach().unwrap();
         }
     }
+
+    fn stand_by(&self, port: u16, backlog: u32) {
+        self.programs.lock().unwrap().as_mut().unwrap().stand_by(0, port, backlog).unwrap();
+    }
+
+    fn dismiss(&self) {
+        if let Some(programs) = self.programs.lock().unwrap().as_mut() {
+            programs.dismiss();
+        }
+    }
+
+    fn orphan(&self) -> Option<TcpListener> {
+        let orphaned = self.orphaned.lock().unwrap();
+        Some(orphaned.as_ref()?.stand_by_socket()?.try_clone().unwrap())
+    }
+
+    fn relieve(&self) {
+        if let Some(programs) = self.orphaned.lock().unwrap().take() {
+            programs.detach().unwrap();
+        }
+    }
 }
 
 /// Steering whose own settings forbid nothing.
@@ -79,7 +114,7 @@ fn open(inside: &Inside, lender: &Arc<Lender>) -> Steering {
 }
 
 fn pins(inside: &Inside) -> Vec<PathBuf> {
-    let dir = std::fs::read_dir(inside.bpffs().join("sluice/v2/lent")).into_iter().flatten();
+    let dir = std::fs::read_dir(inside.bpffs().join("sluice/v3/lent")).into_iter().flatten();
     dir.map(|entry| entry.unwrap().path()).collect()
 }
 
@@ -175,6 +210,22 @@ fn a_map_of_another_kind_is_no_map_of_ours() {
         fn detach(&self) {
             self.0.detach();
         }
+
+        fn stand_by(&self, port: u16, backlog: u32) {
+            self.0.stand_by(port, backlog);
+        }
+
+        fn dismiss(&self) {
+            self.0.dismiss();
+        }
+
+        fn orphan(&self) -> Option<TcpListener> {
+            self.0.orphan()
+        }
+
+        fn relieve(&self) {
+            self.0.relieve();
+        }
     }
 
     netns::run("lent-kind", |inside| {
@@ -182,5 +233,79 @@ fn a_map_of_another_kind_is_no_map_of_ours() {
         let options = SteerOptions { helper: Some(helper), ..options(inside, 1) };
         let error = Steering::open(SteeringMode::Ebpf, options).unwrap_err().to_string();
         assert!(error.contains("map BINDS as it was received"), "{error}");
+    });
+}
+
+/// Connections that nobody has accepted yet.
+fn connect(count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect("127.0.0.1:7080").unwrap()).collect()
+}
+
+#[test]
+fn connections_to_a_killed_process_wait_for_the_next_one() {
+    netns::run("lent-killed", |inside| {
+        let lender = Lender::new(inside.bpffs(), &[], None);
+        let mut killed = open(inside, &lender);
+        let sockets = one_each(&mut killed);
+        killed.apply(&plan(&["*:7080"])).unwrap();
+        // Some wait in the queues of its workers, some come while there is no process, some while the next one starts.
+        let mut waiting = connect(20);
+        assert_eq!(killed.counters().unwrap().get(Verdict::StoodBy), 0, "its workers have sockets");
+        lender.kill();
+        drop((killed, sockets));
+        assert_eq!(lender.stood_by(), 20);
+        waiting.extend(connect(20));
+        let mut next = open(inside, &lender);
+        let workers = Workers::start(one_each(&mut next));
+        waiting.extend(connect(20));
+        assert_eq!((lender.stood_by(), workers.accepted()), (60, vec![0, 0]), "it knows no bind yet");
+        next.apply(&plan(&["*:7080"])).unwrap();
+        for stream in waiting {
+            response(stream).unwrap();
+        }
+        let accepted = workers.accepted();
+        assert!(
+            accepted.iter().sum::<u64>() == 60 && accepted.iter().all(|count| *count > 10),
+            "{accepted:?}"
+        );
+        assert!(lender.orphaned.lock().unwrap().is_none(), "the lender is relieved");
+        ask_times(20, "127.0.0.1:7080");
+        let counters = next.counters().unwrap();
+        assert_eq!((counters.get(Verdict::Steered), counters.get(Verdict::Picked)), (20, 20));
+        assert_eq!((counters.get(Verdict::Migrated), counters.get(Verdict::StoodBy)), (60, 0));
+    });
+}
+
+#[test]
+fn a_process_that_lets_go_of_its_sockets_has_connections_refused() {
+    netns::run("lent-dismissed", |inside| {
+        let lender = Lender::new(inside.bpffs(), &[], None);
+        let mut steering = open(inside, &lender);
+        let workers = Workers::start(one_each(&mut steering));
+        steering.apply(&plan(&["*:7080"])).unwrap();
+        ask("127.0.0.1:7080").unwrap();
+        steering.release();
+        drop(workers);
+        refused("127.0.0.1:7080");
+        assert_eq!(steering.counters().unwrap().get(Verdict::StoodBy), 0);
+    });
+}
+
+#[test]
+fn connections_that_no_worker_could_have_move_to_the_next_one() {
+    netns::run("lent-refill", |inside| {
+        let lender = Lender::new(inside.bpffs(), &[], None);
+        let mut steering = open(inside, &lender);
+        let sockets = one_each(&mut steering);
+        steering.apply(&plan(&["*:7080"])).unwrap();
+        // Both workers die.
+        drop(sockets);
+        let waiting = connect(10);
+        let _workers = Workers::start(vec![steering.refill(0).unwrap()]);
+        for stream in waiting {
+            response(stream).unwrap();
+        }
+        assert_eq!(steering.counters().unwrap().get(Verdict::StoodBy), 10);
+        ask_times(10, "127.0.0.1:7080");
     });
 }

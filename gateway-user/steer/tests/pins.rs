@@ -62,7 +62,7 @@ fn kill(mut child: Guarded) {
 fn pins_are_versioned_and_go_with_their_owner() {
     netns::run("pins", |inside| {
         let steering = open(inside, 1);
-        let dir = inside.bpffs().join("sluice/v2/test");
+        let dir = inside.bpffs().join("sluice/v3/test");
         assert_eq!(
             names(&dir),
             [
@@ -127,7 +127,7 @@ fn a_crash_leaves_the_port_to_whoever_comes_next() {
         let child = crashing("a_crash_leaves_the_port_to_whoever_comes_next", inside);
         assert!(ask("127.0.0.1:80").is_ok() && ask("[::1]:80").is_ok());
         kill(child);
-        let dir = inside.bpffs().join("sluice/v2/test");
+        let dir = inside.bpffs().join("sluice/v3/test");
         assert!(names(&dir).contains(&"lookup_link".to_owned()), "a killed process removes nothing");
 
         // The leftover program runs for these and lets them pass.
@@ -150,7 +150,7 @@ fn the_next_start_removes_what_a_crash_left() {
     }
     netns::run("restart", |inside| {
         kill(crashing("the_next_start_removes_what_a_crash_left", inside));
-        let left = PinnedLink::from_pin(inside.bpffs().join("sluice/v2/test/lookup_link")).unwrap();
+        let left = PinnedLink::from_pin(inside.bpffs().join("sluice/v3/test/lookup_link")).unwrap();
         let left = FdLink::from(left).info().unwrap().id();
         let mut steering = open(inside, 1);
         wait::until("the leftover link to go", || {
@@ -168,7 +168,7 @@ fn the_next_start_removes_what_a_crash_left() {
 fn files_of_others_are_not_cleaned_up() {
     netns::run("foreign-dir", |inside| {
         // Looks like ours, but is no bpffs.
-        let dir = inside.scratch().join("sluice/v2/test");
+        let dir = inside.scratch().join("sluice/v3/test");
         fs::create_dir_all(&dir).unwrap();
         fs::write(dir.join("precious"), "").unwrap();
         assert_eq!(cleanup(inside.scratch().path()).unwrap(), gateway_steer::CleanupReport::default());

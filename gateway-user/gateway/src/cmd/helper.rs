@@ -56,7 +56,7 @@ pub(super) fn run(args: HelperArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let HelperArgs { socket, node_uid: uid, .. } = args;
+    let HelperArgs { socket, node_uid: uid, hold_connections, .. } = args;
     if uid == 0 {
         bail!("--node-uid 0: root needs no helper; name the user that `sluice run` runs as");
     }
@@ -83,7 +83,8 @@ pub(super) fn run(args: HelperArgs) -> anyhow::Result<End> {
         warn!("not everything that dead processes left could be removed: {error}");
     }
     let at = || format!("--socket {}", socket.display());
-    let server = Server::listen(&socket, uid, policy, lend, instance::helper_name(&socket), Box::new(work))
+    let name = instance::helper_name(&socket);
+    let server = Server::listen(&socket, uid, policy, lend, name, hold_connections.0, Box::new(work))
         .with_context(at)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -21,5 +21,5 @@ pub(crate) use value::{
     AccessLog, AddressMode, AfterTakeOver, Auto, Capabilities, Controller, Count, Cpus, EncodedSeparators,
     IoMode, LastGood, Limit, Listen, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, Ownership,
     ReasonHeader, RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, UnderscoreHeaders,
-    UnfinishedWrites, User, Value, bytes_text,
+    UnfinishedWrites, User, Value, Wait, bytes_text,
 };

@@ -9,7 +9,7 @@
 //! | `version=TEXT` | Sluice's version, as the other process is told |
 //! | `layout=N` | the layout of maps and pins |
 //!
-//! Points of the new process are `asking` (nothing is asked for yet), `received` (the sockets are in hand) and `live` (its configuration is); of
+//! Points of the new process are `asking` (nothing is asked for yet), `received` (the sockets are in hand), `attached` (its programs are) and `live` (its configuration is); of
 //! the old one `letting-go` (it has heard that the new one is ready), where its control thread hangs.
 
 use std::path::PathBuf;

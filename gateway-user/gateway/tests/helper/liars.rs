@@ -94,6 +94,9 @@ fn refused() -> Vec<(Vec<u8>, &'static str)> {
         (Request::Attach, "no programs to attach"),
         (Request::Load { workers: 0 }, "0 workers"),
         (Request::Load { workers: 257 }, "257 workers"),
+        (Request::StandBy { port: 80, backlog: 1 }, "port 80 is none for the sockets of workers"),
+        (Request::StandBy { port: 6443, backlog: 1 }, "port 6443 is none"),
+        (Request::StandBy { port: 40_000, backlog: 1 }, "no programs that steer"),
         (Request::hello(), "a greeting comes first"),
     ];
     let mut all: Vec<_> = requests.map(|(request, line)| (request.encode(1), line)).into();

@@ -28,7 +28,7 @@ fn up_and_down(label: &str, flags: &'static [&'static str], pinned: bool) {
     with_line(label, flags, move |line| {
         let expected = |layout: &str| if pinned { vec![layout.to_owned()] } else { Vec::new() };
         let steady = SteadyClients::start(HTTP);
-        assert_eq!(layouts(line), expected("v2"));
+        assert_eq!(layouts(line), expected("v3"));
         let old = ended_well(line.begin_upgrade_with(flags, &NEWER));
         assert!(old.output().contains("sluice 9.0.0 (pid"), "{}", old.output());
         steady.wait_for_more(50);
@@ -40,7 +40,7 @@ fn up_and_down(label: &str, flags: &'static [&'static str], pinned: bool) {
         line.upgrade(flags);
         assert!(line.running.log().contains("took over from sluice 9.0.0"), "{}", line.running.log());
         steady.wait_for_more(50);
-        assert_eq!(layouts(line), expected("v2"));
+        assert_eq!(layouts(line), expected("v3"));
         steady.must_be_clean();
     });
 }

@@ -15,7 +15,7 @@ pub(super) enum Bar {
     /// No request. A conversation of a process that drains may be ended in the second half of its `--drain-max`, in order;
     /// the message that is under way then is sent again.
     Drained,
-    /// Requests that the killed process had accepted, and those of the second until it serves again.
+    /// Requests that the killed process had accepted: others wait for the next one, for a second at most.
     InFlight,
 }
 
@@ -110,7 +110,7 @@ impl Row {
 
     /// In which way it misses its bar.
     pub(super) fn failure(&self) -> Option<String> {
-        let Self { event, lost, sent, ended, .. } = self;
+        let Self { event, lost, refused, sent, ended, .. } = self;
         match self.bar {
             _ if *sent == 0 => Some(format!("{event}: nobody sent anything")),
             Bar::Nothing | Bar::Drained if *lost > 0 => {
@@ -120,6 +120,7 @@ impl Row {
             Bar::Drained if self.first_end_ms.is_some_and(|at| at < KEPT_MS) => {
                 Some(format!("{event}: a conversation was ended in the first half of a drain"))
             }
+            Bar::InFlight if *refused > 0 => Some(format!("{event}: {refused} connections were refused")),
             Bar::InFlight if u128::from(self.gap_us) >= BACK.as_micros() => {
                 let gap = Duration::from_micros(self.gap_us);
                 Some(format!("{event}: no response for {gap:.1?}, and {BACK:?} is the most"))
@@ -209,7 +210,8 @@ mod tests {
     #[test]
     fn a_killed_process_may_lose_what_it_had_and_must_be_back_within_a_second() {
         let failure = |figures| Row::all(&[phase("kill", Bar::InFlight, figures)])[0].failure();
-        assert_eq!(failure((100, 60, 999_999)), None);
+        assert_eq!(failure((100, 0, 999_999)), None);
+        assert!(failure((100, 1, 999_999)).is_some(), "connections wait");
         assert!(failure((100, 0, 1_000_000)).is_some());
         assert!(failure((0, 0, 0)).is_some(), "a run without requests proves nothing");
     }
