@@ -1,8 +1,10 @@
 //! `cargo xtask test`: every test of the workspace, counted; those of the whole gateway on every pair of
 //! steering and I/O.
 
+mod binaries;
 mod count;
 mod pairs;
+mod queue;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ExitCode, Stdio};
@@ -11,8 +13,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{QUICK, cargo};
 use crate::needs::{self, CURL, IP, SYSTEMD, WRK};
+use binaries::{Binary, WORKSPACE};
 use count::Count;
 use pairs::Pair;
+use queue::Job;
 
 /// Flags of `test`.
 #[derive(clap::Args)]
@@ -27,22 +31,29 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     needs::ensure(&[IP, CURL, SYSTEMD, WRK])?;
     let filter = args.filter.as_deref();
-    let mut counts = Vec::new();
+    let binaries = binaries::build()?;
+    let on_every_pair: Vec<_> = binaries.iter().filter(|one| is_on_every_pair(one)).collect();
+    let mut jobs = Vec::new();
     let pairs = match args.pair {
         Some(pair) => vec![pair],
         None => {
-            let what = format!("every test once, the whole gateway over {}", Pair::DEFAULT.name());
-            counts.push((what, every_test_once(filter)?));
+            jobs.extend(binaries.iter().map(|binary| Job { binary, pair: Pair::DEFAULT, again: false }));
             Pair::OTHERS.to_vec()
         }
     };
-    for (pair, count) in pairs::run(&pairs, filter)? {
-        counts.push((format!("the whole gateway over {}", pair.name()), count));
+    let again = |pair: Pair| on_every_pair.iter().map(move |binary| Job { binary, pair, again: true });
+    jobs.extend(pairs.into_iter().flat_map(again));
+    let mut counts = queue::run(jobs, filter)?;
+    if args.pair.is_none() {
+        counts.entry(None).or_default().merge(documentation(filter)?);
     }
     let mut all = Count::default();
     println!();
-    for (what, count) in &counts {
-        println!("{what}: {count}");
+    for (pair, count) in &counts {
+        match pair {
+            None => println!("every test once, the whole gateway over {}: {count}", Pair::DEFAULT.name()),
+            Some(pair) => println!("the whole gateway over {}: {count}", pair.name()),
+        }
         all.merge(*count);
     }
     println!("on every pair: {}; all else runs once", pairs::EVERY_PAIR.join(", "));
@@ -53,14 +64,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if all.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// All tests by cargo, which shows them as they run.
-fn every_test_once(filter: Option<&str>) -> Result<Count> {
-    let mut command = cargo(&["test", "--profile", QUICK, "--workspace", "--exclude", "gateway-ebpf"]);
-    command.arg("--no-fail-fast");
+fn is_on_every_pair(binary: &Binary) -> bool {
+    binary.is_of_gateway() && pairs::EVERY_PAIR.contains(&binary.name.as_str())
+}
+
+/// The examples of the documentation, by cargo.
+fn documentation(filter: Option<&str>) -> Result<Count> {
+    let mut command = cargo(&["test", "--profile", QUICK, "--doc", "--no-fail-fast"]);
+    command.args(WORKSPACE);
     if let Some(filter) = filter {
         command.args(["--", filter]);
     }
-    command.env(pairs::VARIABLE, Pair::DEFAULT.name());
     let mut child = command.stdout(Stdio::piped()).spawn().context("starting cargo")?;
     let output = child.stdout.take().context("cargo has no standard output")?;
     let mut count = Count::default();
