@@ -91,6 +91,20 @@ impl SharedSteering {
         steering.as_ref().map(Steering::is_detached)
     }
 
+    /// Has a helper that has come anew keep the stand-by: see [`Steering::renew_stand_by`]. False while steering is being
+    /// changed, for which this does not wait.
+    pub fn renew_stand_by(&self) -> bool {
+        let mut steering = match self.0.try_lock() {
+            Ok(steering) => steering,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if let Some(steering) = steering.as_mut() {
+            steering.renew_stand_by();
+        }
+        true
+    }
+
     /// The load gauge of a worker; `None` after the close.
     ///
     /// # Errors

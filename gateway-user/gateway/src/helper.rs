@@ -84,6 +84,8 @@ pub(crate) fn follow(options: SteerOptions, helper: &Arc<HelperClient>) -> Steer
 #[derive(Debug)]
 pub(crate) struct HelperWatch {
     helper: Arc<HelperClient>,
+    /// Connections to helpers, of which the last one keeps the stand-by.
+    connections: u64,
     /// True if it was said that connections reach no worker any more.
     said: bool,
 }
@@ -91,7 +93,8 @@ pub(crate) struct HelperWatch {
 impl HelperWatch {
     /// Of this helper.
     pub(crate) fn new(helper: Arc<HelperClient>) -> Self {
-        Self { helper, said: false }
+        let connections = helper.state().connections;
+        Self { helper, connections, said: false }
     }
 
     /// Another process has taken over, and serves this one's addresses.
@@ -108,6 +111,9 @@ impl HelperWatch {
                 state.error
             )
         }));
+        if state.connected && state.connections > self.connections && steering.renew_stand_by() {
+            self.connections = state.connections;
+        }
         if steering.is_detached() == Some(true) && !self.said {
             self.said = true;
             error!(

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_ir::BindAddress;
-use gateway_steer::{BindWay, Helper, LentDescriptors, PinState};
+use gateway_steer::{BindWay, EnterStandBy, Helper, LentDescriptors, PinState};
 use tracing::{info, warn};
 
 use crate::exchange::{Welcomed, exchange, greet, is_absent, refused};
@@ -158,18 +158,19 @@ impl HelperClient {
         let _ = self.ask(Request::LeaveAddresses);
     }
 
-    /// Asks for something that has to do with stand-bys, which older helpers know nothing of. An error is logged: all else
-    /// works.
-    fn about_stand_by(&self, request: Request) -> Vec<OwnedFd> {
+    /// Asks for something that has to do with stand-bys, which older helpers know nothing of. Gives the socket that comes
+    /// with the reply. An error is logged: all else works.
+    fn about_stand_by(&self, request: Request, link: &[BorrowedFd<'_>]) -> Option<TcpListener> {
         if self.known().protocol < PROTOCOL {
-            return Vec::new();
+            return None;
         }
-        self.ask(request).map(|(_, descriptors)| descriptors).unwrap_or_else(|error| {
-            warn!(
-                "should this process be killed, connections are refused until the next one serves: {error}"
-            );
-            Vec::new()
-        })
+        match self.ask_with(request, link) {
+            Ok((_, descriptors)) => descriptors.into_iter().next().map(TcpListener::from),
+            Err(error) => {
+                no_stand_by(&error);
+                None
+            }
+        }
     }
 
     fn about_address(&self, request: Request, ip: IpAddr) -> io::Result<bool> {
@@ -201,6 +202,15 @@ impl HelperClient {
 
     /// Asks for something and waits for the reply. A helper that is away is not waited for.
     fn ask(&self, request: Request) -> io::Result<(Reply, Vec<OwnedFd>)> {
+        self.ask_with(request, &[])
+    }
+
+    /// The same with descriptors.
+    fn ask_with(
+        &self,
+        request: Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<(Reply, Vec<OwnedFd>)> {
         let mut line = lock(&self.line);
         line.number = line.number.wrapping_add(1);
         let number = line.number;
@@ -209,7 +219,7 @@ impl HelperClient {
             return Err(silent());
         }
         let Some(channel) = &line.channel else { return Err(self.away()) };
-        match exchange(channel, request, number) {
+        match exchange(channel, request, descriptors, number) {
             Ok((Reply::Failed { errno: 0, reason }, _)) => Err(io::Error::other(reason)),
             Ok((Reply::Failed { errno, .. }, _)) => Err(io::Error::from_raw_os_error(errno)),
             Ok(done) => Ok(done),
@@ -259,6 +269,10 @@ impl HelperClient {
     }
 }
 
+fn no_stand_by(error: &dyn std::fmt::Display) {
+    warn!("should this process be killed, connections are refused until the next one serves: {error}");
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -293,20 +307,23 @@ impl Helper for HelperClient {
         let _ = self.ask(Request::Detach);
     }
 
-    fn stand_by(&self, port: u16, backlog: u32) {
-        self.about_stand_by(Request::StandBy { port, backlog });
+    fn stand_by(&self, link: &OwnedFd, port: u16, backlog: u32, enter: EnterStandBy<'_>) {
+        let socket = self.about_stand_by(Request::StandBy { port, backlog }, &[link.as_fd()]);
+        if let Some(Err(error)) = socket.map(|socket| enter(&socket)) {
+            no_stand_by(&error);
+        }
     }
 
     fn dismiss(&self) {
-        self.about_stand_by(Request::Dismiss);
+        self.about_stand_by(Request::Dismiss, &[]);
     }
 
     fn orphan(&self) -> Option<TcpListener> {
-        self.about_stand_by(Request::Orphan).into_iter().next().map(TcpListener::from)
+        self.about_stand_by(Request::Orphan, &[])
     }
 
     fn relieve(&self) {
-        self.about_stand_by(Request::Relieve);
+        self.about_stand_by(Request::Relieve, &[]);
     }
 }
 

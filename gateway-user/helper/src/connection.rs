@@ -55,11 +55,12 @@ impl<'a> Connection<'a> {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err("no greeting".to_owned()),
                 Err(error) => return Err(error.to_string()),
             };
-            if !descriptors.is_empty() {
-                return Err("it sent descriptors".to_owned());
-            }
             let bytes = room.get(..length).unwrap_or_default();
             let (number, request) = Request::decode(bytes).map_err(|error| error.to_string())?;
+            let most = usize::from(matches!(request, Request::StandBy { .. }));
+            if descriptors.len() > most {
+                return Err("it sent descriptors".to_owned());
+            }
             if !self.allowance.take(request.cost(), Instant::now()) {
                 return Err("too many requests".to_owned());
             }
@@ -68,7 +69,7 @@ impl<'a> Connection<'a> {
                 return Err("a greeting comes first, and once".to_owned());
             }
             limit = None;
-            let (reply, descriptors) = self.respond(request)?;
+            let (reply, descriptors) = self.respond(request, descriptors.into_iter().next())?;
             let descriptors: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
             match self.channel.send(&reply.encode(number), &descriptors) {
                 Ok(()) => {}
@@ -78,7 +79,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn respond(&self, request: Request) -> Outcome {
+    fn respond(&self, request: Request, link: Option<OwnedFd>) -> Outcome {
         match request {
             Request::Hello { protocol: OLDEST_PROTOCOL..=PROTOCOL } => {
                 alone(Reply::Welcome(self.shared.policy.clone()))
@@ -112,7 +113,7 @@ impl<'a> Connection<'a> {
                 self.shared.addresses.forget(self.number);
                 alone(Reply::done(true))
             }
-            Request::StandBy { port, backlog } => self.stand_by(port, backlog),
+            Request::StandBy { port, backlog } => self.stand_by(link, port, backlog),
             Request::Dismiss => {
                 let dismissed = self.shared.with_programs(self.number, |programs| {
                     programs.as_mut().map(LentPrograms::dismiss).is_some()
@@ -182,18 +183,23 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The port is one that the gateway could listen on itself.
-    fn stand_by(&self, port: u16, backlog: u32) -> Outcome {
+    /// The port is one that the gateway could listen on itself. The link of programs that a helper before this one has
+    /// loaded is believed as far as the kernel says the same of it.
+    fn stand_by(&self, link: Option<OwnedFd>, port: u16, backlog: u32) -> Outcome {
         if port < FIRST_OPEN_PORT || self.shared.policy.reserved_ports.contains(&port) {
             return Err(format!("port {port} is none for the sockets of workers"));
         }
         let uid = self.shared.uid;
         let made = self.shared.with_programs(self.number, |programs| {
+            if programs.is_none() {
+                let link = link.ok_or("it has no programs that steer")?;
+                *programs = Some(LentPrograms::adopt(link)?);
+            }
             let programs = programs.as_mut().filter(|programs| programs.is_attached());
-            programs.map(|programs| programs.stand_by(uid, port, backlog))
+            Ok(programs.ok_or("it has no programs that steer")?.stand_by(uid, port, backlog))
         });
-        match made.flatten().ok_or("it has no programs that steer")? {
-            Ok(()) => alone(Reply::done(true)),
+        match made.unwrap_or_else(|| Err("the helper ends".to_owned()))? {
+            Ok(socket) => Ok((Reply::done(true), vec![socket])),
             Err(error) => alone(failed(&error)),
         }
     }

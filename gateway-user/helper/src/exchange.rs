@@ -1,7 +1,7 @@
 //! A greeting, and a request with its reply, over one connection.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ fn greet_as(path: &Path, protocol: u16) -> io::Result<Welcomed> {
             "uid {peer} listens there, which is neither root nor this process's user"
         )));
     }
-    match exchange(&channel, Request::Hello { protocol }, 0)? {
+    match exchange(&channel, Request::Hello { protocol }, &[], 0)? {
         (Reply::Welcome(policy), _) => Ok(Welcomed { channel, policy, protocol }),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it does not say what it serves")),
     }
@@ -63,9 +63,10 @@ fn greet_as(path: &Path, protocol: u16) -> io::Result<Welcomed> {
 pub(crate) fn exchange(
     channel: &PacketSocket,
     request: Request,
+    descriptors: &[BorrowedFd<'_>],
     number: u32,
 ) -> io::Result<(Reply, Vec<OwnedFd>)> {
-    channel.send(&request.encode(number), &[]).map_err(closed)?;
+    channel.send(&request.encode(number), descriptors).map_err(closed)?;
     let until = Instant::now() + REPLY_TIMEOUT;
     let mut room = vec![0; MAX_PACKET + 1];
     loop {

@@ -50,9 +50,10 @@ pub enum Request {
     GiveStateDir,
     /// Leaving addresses where they are when the connection ends: another process serves them.
     LeaveAddresses,
-    /// Keeping a stand-by for the programs that are attached, in place of one that is kept. Should the connection end
-    /// without [`Detach`](Self::Detach), programs and stand-by stay for the next gateway, for a while. From version 2 on,
-    /// as all that follow.
+    /// Keeping a stand-by for the programs that are attached, in place of one that is kept. The descriptor with it is
+    /// their link, for a helper that has not loaded them itself. Should the connection end without
+    /// [`Detach`](Self::Detach), programs and stand-by stay for the next gateway, for a while. From version 2 on, as all
+    /// that follow.
     StandBy {
         /// Port of the workers' group, from 1024 on.
         port: u16,

@@ -135,8 +135,7 @@ impl Shared {
             if let Some(programs) =
                 open.programs.as_mut().filter(|_| open.channel.has_ended_within(Duration::ZERO))
             {
-                let waited = programs.stood_by();
-                info!(connection, "another gateway serves; {waited} connections have waited for it");
+                info!(connection, "another gateway serves; {}", waited(programs));
                 relieved = true;
                 open.is_held = false;
             }
@@ -183,13 +182,13 @@ impl Shared {
         let holds = |programs: &mut Programs| {
             !programs.ending && programs.by_connection.get(&connection).is_some_and(|open| open.is_held)
         };
-        let waited = self.changed.wait_timeout_while(programs, self.hold, holds);
-        let (mut programs, limit) = waited.unwrap_or_else(PoisonError::into_inner);
+        let over = self.changed.wait_timeout_while(programs, self.hold, holds);
+        let (mut programs, limit) = over.unwrap_or_else(PoisonError::into_inner);
         if limit.timed_out()
             && let Some(lent) =
                 programs.by_connection.get_mut(&connection).and_then(|open| open.programs.as_ref())
         {
-            warn!(connection, "no gateway has come; {} connections have waited in vain", lent.stood_by());
+            warn!(connection, "no gateway has come, and connections are reset; {}", waited(lent));
         }
     }
 
@@ -200,5 +199,13 @@ impl Shared {
                 Err(error) => error!(connection, "{error}"),
             }
         }
+    }
+}
+
+/// The number of connections at a stand-by, for people.
+fn waited(programs: &LentPrograms) -> String {
+    match programs.stood_by() {
+        Some(count) => format!("{count} connections have waited"),
+        None => "connections may have waited".to_owned(),
     }
 }

@@ -94,11 +94,6 @@ impl OwnPrograms {
         put_socket(sockets, slot, socket)
     }
 
-    /// Makes a socket the stand-by, in place of another one.
-    pub(crate) fn set_stand_by(&mut self, socket: &TcpListener) -> Result<(), String> {
-        put_socket(map_mut::<SockMap<&mut MapData>>(&mut self.ebpf, maps::SOCKETS)?, STAND_BY, socket)
-    }
-
     /// Makes `sk_reuseport` what chooses within the socket's group, in place of any other program.
     pub(crate) fn choose_in_group_of(&mut self, socket: &TcpListener) -> Result<(), String> {
         let reuse: &mut SkReuseport = program(&mut self.ebpf, programs::SK_REUSEPORT)?;

@@ -49,6 +49,8 @@ pub(crate) struct Kernel {
     relieves: bool,
     /// Number of connections at our own stand-by when it was made.
     stood_by: u64,
+    /// True once workers close their sockets for good.
+    is_released: bool,
 }
 
 /// Stage of a take-over.
@@ -109,6 +111,7 @@ impl Kernel {
             orphan,
             relieves: true,
             stood_by: 0,
+            is_released: false,
         };
         Ok(kernel)
     }
@@ -155,6 +158,7 @@ impl Kernel {
             orphan: None,
             relieves: true,
             stood_by: 0,
+            is_released: false,
         })
     }
 
@@ -224,13 +228,14 @@ impl Kernel {
             .set_slot(slot, &socket)
             .and_then(|()| self.programs.choose_in_group_of(&socket))
             .map_err(|reason| SteerError::Kernel { what: format!("slot of worker {slot}"), reason })?;
-        self.renew_stand_by();
+        self.empty_stand_by();
         Ok(socket)
     }
 
     /// The workers are about to close their sockets for good.
     pub(crate) fn release(&mut self) {
         self.spare = None;
+        self.is_released = true;
         self.programs.dismiss();
     }
 

@@ -35,11 +35,12 @@ pub trait Helper: fmt::Debug + Send + Sync {
     /// the first.
     fn detach(&self);
 
-    /// Has the helper keep a stand-by for what is attached, in place of one that it keeps: a listening socket in the group
-    /// of the workers' on `port`, with room for `backlog` connections that wait there while no worker has a socket. Should
-    /// this process end without [`detach`](Self::detach), the helper keeps stand-by and programs for the next one. A
-    /// helper that does not is logged: all else works.
-    fn stand_by(&self, port: u16, backlog: u32);
+    /// Has the helper keep a stand-by for what `link` keeps attached, in place of one that it keeps: a listening socket in
+    /// the group of the workers' on `port`, with room for `backlog` connections, which `enter` puts where connections are
+    /// sent while no worker has a socket. Should this process end without [`detach`](Self::detach), the helper keeps
+    /// stand-by and programs for the next one, also if another helper has loaded them. What fails is logged: all else
+    /// works.
+    fn stand_by(&self, link: &OwnedFd, port: u16, backlog: u32, enter: EnterStandBy<'_>);
 
     /// Ends what [`stand_by`](Self::stand_by) began: connections that no worker takes are refused from now on.
     fn dismiss(&self);
@@ -51,6 +52,9 @@ pub trait Helper: fmt::Debug + Send + Sync {
     /// stand-by moves to this one's workers, if they are of its group.
     fn relieve(&self);
 }
+
+/// Puts a stand-by into the map of sockets; an error is one line for people.
+pub type EnterStandBy<'a> = &'a mut dyn FnMut(&TcpListener) -> Result<(), String>;
 
 /// Use of a bound socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,7 +34,8 @@ pub struct LendOptions {
 /// Programs that were loaded for another process. Dropping it lets go of them without taking them off: the
 /// other process may hold the link.
 pub struct LentPrograms {
-    programs: OwnPrograms,
+    /// `None` if another process has loaded them.
+    programs: Option<OwnPrograms>,
     pins: Result<Pins, String>,
     link: Option<OwnedFd>,
     stand_by: Option<TcpListener>,
@@ -62,7 +63,27 @@ impl LentPrograms {
         };
         let mut programs = OwnPrograms::load(workers, &guard)?;
         let pins = pins.and_then(|pins| programs.pin_maps_and_programs(&pins.place()).map(|()| pins));
-        Ok(Self { programs, pins, link: None, stand_by: None })
+        Ok(Self { programs: Some(programs), pins, link: None, stand_by: None })
+    }
+
+    /// Programs that a lender before this one has loaded and attached, by the link that the other process has of it: they
+    /// stay attached as long as this is there, too.
+    ///
+    /// # Errors
+    /// It is not the link of such programs.
+    pub fn adopt(link: OwnedFd) -> Result<Self, String> {
+        match raw::is_lookup(&link) {
+            Ok(true) => {
+                let pins = Err("the helper that loaded them is gone".to_owned());
+                Ok(Self { programs: None, pins, link: Some(link), stand_by: None })
+            }
+            Ok(false) => Err("it is no link of programs that steer".to_owned()),
+            Err(error) => Err(format!("it is no link: {error}")),
+        }
+    }
+
+    fn loaded(&self) -> Result<&OwnPrograms, String> {
+        self.programs.as_ref().ok_or_else(|| "another helper has loaded them".to_owned())
     }
 
     /// Descriptors for the other process.
@@ -72,7 +93,7 @@ impl LentPrograms {
     pub fn descriptors(&self) -> Result<LentDescriptors, String> {
         let to_read =
             self.pins.as_ref().ok().and_then(|pins| raw::open_to_read(&pins.place().join(VERDICTS)).ok());
-        self.programs.lend(to_read)
+        self.loaded()?.lend(to_read)
     }
 
     /// Attaches the programs to the calling thread's network namespace and gives the link.
@@ -80,7 +101,7 @@ impl LentPrograms {
     /// # Errors
     /// The kernel refuses; one line for people.
     pub fn attach(&mut self) -> Result<OwnedFd, String> {
-        let link = self.programs.attach_for()?;
+        let link = self.loaded()?.attach_for()?;
         let given =
             link.as_fd().try_clone_to_owned().map_err(|error| format!("no descriptor is left: {error}"));
         // Without the name the link is found by its number alone (`bpftool link`).
@@ -97,17 +118,17 @@ impl LentPrograms {
     }
 
     /// Makes the stand-by, in place of one that there is: a listening socket of `uid`, in the group of the other process's
-    /// workers on `port`. Connections wait there, up to `backlog` of them, while no worker has a socket; those that wait
-    /// in the one before move to workers.
+    /// workers on `port`. Once that process has entered the duplicate in its map, connections wait there, up to `backlog`
+    /// of them, while no worker has a socket. Those that wait in the one before move to workers.
     ///
     /// # Errors
-    /// The system refuses the socket, or its place in the map.
-    pub fn stand_by(&mut self, uid: u32, port: u16, backlog: u32) -> io::Result<()> {
+    /// The system refuses the socket.
+    pub fn stand_by(&mut self, uid: u32, port: u16, backlog: u32) -> io::Result<OwnedFd> {
         let socket = sockets::bind_as(BindAddress::Any, port, Some(uid))?;
         sockets::start(&socket, backlog)?;
-        self.programs.set_stand_by(&socket).map_err(io::Error::other)?;
+        let duplicate = socket.as_fd().try_clone_to_owned()?;
         self.stand_by = Some(socket);
-        Ok(())
+        Ok(duplicate)
     }
 
     /// Closes the stand-by. What waits there moves to whoever has sockets in the group, or is reset.
@@ -120,9 +141,10 @@ impl LentPrograms {
         self.stand_by.as_ref()
     }
 
-    /// Number of connections that were sent to a stand-by so far; 0 if the kernel does not say.
-    pub fn stood_by(&self) -> u64 {
-        self.programs.counters().map_or(0, |counters| counters.get(Verdict::StoodBy))
+    /// Number of connections that were sent to a stand-by so far; `None` if nobody can say.
+    pub fn stood_by(&self) -> Option<u64> {
+        let counters = self.loaded().and_then(OwnPrograms::counters).ok()?;
+        Some(counters.get(Verdict::StoodBy))
     }
 
     /// True if the programs are attached.

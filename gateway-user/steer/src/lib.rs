@@ -45,7 +45,7 @@ pub use counters::Counters;
 pub use error::SteerError;
 pub use gateway_common::{LAYOUT_VERSION, Verdict};
 pub use gauge::Gauge;
-pub use helper::{BindWay, Helper, LentDescriptors, bind_for, bind_udp_for};
+pub use helper::{BindWay, EnterStandBy, Helper, LentDescriptors, bind_for, bind_udp_for};
 pub use lent::{LendOptions, LentPrograms};
 pub use local::without_ipv6;
 pub use options::{DEFAULT_BPFFS, RESERVED_PORTS, SteerOptions, SteeringMode};

@@ -80,9 +80,12 @@ impl Programs {
     }
 
     /// Has a helper keep a stand-by for these programs: see [`Helper::stand_by`]. Without one there is nobody who could.
-    pub(crate) fn stand_by(&self, port: u16, backlog: u32) {
-        if let Self::Lent(lent) = self {
-            lent.helper.stand_by(port, backlog);
+    pub(crate) fn stand_by(&mut self, port: u16, backlog: u32) {
+        if let Self::Lent(lent) = self
+            && let Some(link) = &lent.link
+        {
+            let received = &mut lent.received;
+            lent.helper.stand_by(link, port, backlog, &mut |socket| received.set_stand_by(socket));
         }
     }
 

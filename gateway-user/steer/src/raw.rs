@@ -19,6 +19,8 @@ const BPF_LINK_CREATE: c_int = 28;
 const BPF_LINK_DETACH: c_int = 34;
 /// `BPF_SK_LOOKUP` of enum bpf_attach_type.
 const BPF_SK_LOOKUP: u32 = 36;
+/// `BPF_LINK_TYPE_NETNS` of enum bpf_link_type.
+const BPF_LINK_TYPE_NETNS: u32 = 5;
 /// `BPF_F_RDONLY`.
 const READ_ONLY: u32 = 1 << 3;
 
@@ -66,13 +68,25 @@ pub(crate) fn detach(link: &impl AsFd) -> io::Result<()> {
 
 /// True if nobody has detached the link of a network namespace.
 pub(crate) fn is_attached(link: &impl AsFd) -> io::Result<bool> {
-    // struct bpf_link_info: type, id, program and, behind a hole, the namespace's inode, which is 0 after a
-    // detach.
-    let mut info = [0_u64; 16];
+    let [_, _, _, _, inode, _] = link_info(link)?;
+    // It is 0 after a detach.
+    Ok(inode != 0)
+}
+
+/// True if the descriptor is the link of an `sk_lookup` program that is attached.
+pub(crate) fn is_lookup(link: &impl AsFd) -> io::Result<bool> {
+    let [kind, _, _, _, inode, attach_type] = link_info(link)?;
+    Ok(kind == BPF_LINK_TYPE_NETNS && attach_type == BPF_SK_LOOKUP && inode != 0)
+}
+
+/// The beginning of struct bpf_link_info: type, id, program and, behind a hole, for the link of a network namespace the
+/// namespace's inode and the type of attachment.
+fn link_info(link: &impl AsFd) -> io::Result<[u32; 6]> {
+    let mut info = [0_u32; 32];
     let length = u32::try_from(size_of_val(&info)).unwrap_or(u32::MAX);
     let mut words = Words([pair(number(link), length), info.as_mut_ptr() as u64, 0, 0]);
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut words)?;
-    Ok(info[2].to_ne_bytes().iter().take(4).any(|byte| *byte != 0))
+    Ok([info[0], info[1], info[2], info[3], info[4], info[5]])
 }
 
 /// Gives an object a name on bpffs.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use aya::maps::{Map, MapData, MapError, PerCpuArray, SockMap};
-use gateway_common::{IPPROTO_TCP, SteerKey, maps, programs};
+use gateway_common::{IPPROTO_TCP, STAND_BY, SteerKey, maps, programs};
 
 use crate::bpf::{Binds, add_bind, at, put_socket, remove_bind, sum};
 use crate::gauge::Loads;
@@ -39,6 +39,11 @@ impl ReceivedPrograms {
     pub(crate) fn set_slot(&mut self, slot: u32, socket: &TcpListener) -> Result<(), String> {
         self.loads.store(slot, 0);
         put_socket(&mut self.sockets, slot, socket)
+    }
+
+    /// Makes a socket the stand-by, in place of another one.
+    pub(crate) fn set_stand_by(&mut self, socket: &TcpListener) -> Result<(), String> {
+        put_socket(&mut self.sockets, STAND_BY, socket)
     }
 
     pub(crate) fn choose_in_group_of(&self, socket: &TcpListener) -> Result<(), String> {

@@ -14,8 +14,8 @@ use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use common::{Workers, ask, ask_times, one_each, options, plan, refused, response};
 use gateway_ir::BindAddress;
 use gateway_steer::{
-    BindWay, Helper, LendOptions, LentDescriptors, LentPrograms, PinState, SteerOptions, Steering,
-    SteeringMode, Verdict, bind_for,
+    BindWay, EnterStandBy, Helper, LendOptions, LentDescriptors, LentPrograms, PinState, SteerOptions,
+    Steering, SteeringMode, Verdict, bind_for,
 };
 use gateway_testkit::netns::{self, Inside};
 
@@ -49,7 +49,7 @@ impl Lender {
     }
 
     /// Connections that were sent to the stand-by of the process that was killed.
-    fn stood_by(&self) -> u64 {
+    fn stood_by(&self) -> Option<u64> {
         self.orphaned.lock().unwrap().as_ref().unwrap().stood_by()
     }
 
@@ -83,8 +83,11 @@ impl Helper for Lender {
         }
     }
 
-    fn stand_by(&self, port: u16, backlog: u32) {
-        self.programs.lock().unwrap().as_mut().unwrap().stand_by(0, port, backlog).unwrap();
+    fn stand_by(&self, link: &OwnedFd, port: u16, backlog: u32, enter: EnterStandBy<'_>) {
+        let mut programs = self.programs.lock().unwrap();
+        let adopt = || LentPrograms::adopt(link.try_clone().unwrap()).unwrap();
+        let socket = programs.get_or_insert_with(adopt).stand_by(0, port, backlog).unwrap();
+        enter(&socket.into()).unwrap();
     }
 
     fn dismiss(&self) {
@@ -211,8 +214,8 @@ fn a_map_of_another_kind_is_no_map_of_ours() {
             self.0.detach();
         }
 
-        fn stand_by(&self, port: u16, backlog: u32) {
-            self.0.stand_by(port, backlog);
+        fn stand_by(&self, link: &OwnedFd, port: u16, backlog: u32, enter: EnterStandBy<'_>) {
+            self.0.stand_by(link, port, backlog, enter);
         }
 
         fn dismiss(&self) {
@@ -253,12 +256,12 @@ fn connections_to_a_killed_process_wait_for_the_next_one() {
         assert_eq!(killed.counters().unwrap().get(Verdict::StoodBy), 0, "its workers have sockets");
         lender.kill();
         drop((killed, sockets));
-        assert_eq!(lender.stood_by(), 20);
+        assert_eq!(lender.stood_by(), Some(20));
         waiting.extend(connect(20));
         let mut next = open(inside, &lender);
         let workers = Workers::start(one_each(&mut next));
         waiting.extend(connect(20));
-        assert_eq!((lender.stood_by(), workers.accepted()), (60, vec![0, 0]), "it knows no bind yet");
+        assert_eq!((lender.stood_by(), workers.accepted()), (Some(60), vec![0, 0]), "it knows no bind yet");
         next.apply(&plan(&["*:7080"])).unwrap();
         for stream in waiting {
             response(stream).unwrap();
@@ -307,5 +310,44 @@ fn connections_that_no_worker_could_have_move_to_the_next_one() {
         }
         assert_eq!(steering.counters().unwrap().get(Verdict::StoodBy), 10);
         ask_times(10, "127.0.0.1:7080");
+    });
+}
+
+#[test]
+fn a_lender_that_comes_anew_keeps_what_the_one_before_has_loaded() {
+    netns::run("lent-adopted", |inside| {
+        let lender = Lender::new(inside.bpffs(), &[], None);
+        let mut killed = open(inside, &lender);
+        let workers = Workers::start(one_each(&mut killed));
+        killed.apply(&plan(&["*:7080"])).unwrap();
+        // As when its process ends, and another one is started.
+        drop(lender.take());
+        killed.renew_stand_by();
+        ask_times(10, "127.0.0.1:7080");
+        lender.kill();
+        drop((killed, workers));
+        let waiting = connect(20);
+        assert_eq!(lender.stood_by(), None, "who has not loaded them cannot say");
+        let mut next = open(inside, &lender);
+        let _workers = Workers::start(one_each(&mut next));
+        next.apply(&plan(&["*:7080"])).unwrap();
+        for stream in waiting {
+            response(stream).unwrap();
+        }
+        assert_eq!(next.counters().unwrap().get(Verdict::Migrated), 20);
+    });
+}
+
+#[test]
+fn only_the_link_of_a_lookup_is_adopted() {
+    netns::run("lent-link", |inside| {
+        let lender = Lender::new(inside.bpffs(), &[], None);
+        let _steering = open(inside, &lender);
+        let map = lender.verdicts.lock().unwrap().take().unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap().into();
+        for descriptor in [map, socket] {
+            let error = LentPrograms::adopt(descriptor).unwrap_err();
+            assert!(error.contains("no link"), "{error}");
+        }
     });
 }

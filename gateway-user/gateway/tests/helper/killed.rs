@@ -41,7 +41,7 @@ fn killed(label: &'static str, io: &'static str) {
         assert!(cut + unserved <= most, "{cut} cut, {unserved} unserved of {served}\n{}", helper.output());
         let relieved = helper.output().matches("another gateway serves").count();
         assert!(relieved >= KILLS as usize, "{}", helper.output());
-        assert!(!helper.output().contains("in vain"), "{}", helper.output());
+        assert!(!helper.output().contains("no gateway has come"), "{}", helper.output());
         wait::until("pins of one gateway at most", || {
             (pins::owners(inside.bpffs()).len() <= 1).then_some(())
         });
@@ -81,7 +81,7 @@ fn connections_wait_for_as_long_as_the_helper_was_told() {
         kill(&mut running);
         let mut waiting = Client::connect(HTTP.parse::<SocketAddr>().unwrap()).unwrap();
         waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        helper.wait_for_output("no gateway has come; 1 connections have waited in vain");
+        helper.wait_for_output("no gateway has come, and connections are reset; 1 connections have waited");
         assert!(waiting.response().is_err(), "it is reset");
         wait::until("a refused connection", || connect().is_err().then_some(()));
         assert!(pins::pins(inside.bpffs()).is_empty(), "{:?}", pins::pins(inside.bpffs()));
@@ -143,4 +143,35 @@ fn connections_wait_beyond_gateways_that_die_before_they_serve() {
         running.wait_for_status("/httpbin/get", 200);
         helper.wait_for_output("another gateway serves");
     });
+}
+
+#[test]
+fn connections_wait_at_a_helper_that_has_come_anew() {
+    netns::run("helper-anew", |inside| {
+        let (mut helper, mut running) = serving(inside, &[]);
+        helper.signal(Signal::SIGKILL).unwrap();
+        helper.wait();
+        let mut helper = start_helper(inside, &["--hold-connections", "1h"]);
+        helper.wait_for_output("a gateway of uid");
+        // The gateway looks for it about once a second, and serves meanwhile.
+        wait::until("the stand-by", || holds_a_stand_by(&helper).then_some(()));
+        running.wait_for_status("/httpbin/get", 200);
+        kill(&mut running);
+        let mut waiting = Client::connect(HTTP.parse::<SocketAddr>().unwrap()).unwrap();
+        waiting.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        running.gateway = start_node(inside, running.config.path(), &["--steering", "ebpf"]);
+        assert_eq!(waiting.response().unwrap().status, 200);
+        helper.wait_for_output("another gateway serves; connections may have waited");
+    });
+}
+
+/// True if the helper holds a listening TCP socket.
+fn holds_a_stand_by(helper: &Guarded) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", helper.pid())).unwrap().flatten();
+    let sockets: Vec<String> =
+        open.filter_map(|entry| std::fs::read_link(entry.path()).ok()?.to_str().map(str::to_owned)).collect();
+    let listening = std::fs::read_to_string("/proc/thread-self/net/tcp6").unwrap();
+    let inodes = listening.lines().skip(1).filter(|line| line.split_whitespace().nth(3) == Some("0A"));
+    let mut inodes = inodes.filter_map(|line| line.split_whitespace().nth(9));
+    inodes.any(|inode| sockets.contains(&format!("socket:[{inode}]")))
 }

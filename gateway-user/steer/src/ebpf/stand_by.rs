@@ -7,10 +7,17 @@ use crate::SteerError;
 
 impl Kernel {
     /// Has connections move to workers that wait at the stand-by because for a moment no worker had a socket.
-    pub(super) fn renew_stand_by(&mut self) {
+    pub(super) fn empty_stand_by(&mut self) {
         let stood_by = self.programs.counters().map_or(0, |counters| counters.get(Verdict::StoodBy));
         if stood_by > self.stood_by {
             self.stood_by = stood_by;
+            self.renew_stand_by();
+        }
+    }
+
+    /// Has the helper make the stand-by, which may not be the helper of before.
+    pub(crate) fn renew_stand_by(&mut self) {
+        if !self.is_released {
             self.programs.stand_by(self.port, self.backlog);
         }
     }

@@ -49,6 +49,14 @@ impl Steering {
         }
     }
 
+    /// Has a helper that has come anew keep the stand-by, as the one before did; nothing without kernel programs of a
+    /// helper.
+    pub fn renew_stand_by(&mut self) {
+        if let SteeringBackend::Kernel(kernel) = &mut self.backend {
+            kernel.renew_stand_by();
+        }
+    }
+
     /// The load gauge of a worker. It works on either backend, so that workers need not know
     /// which one is live.
     ///
