@@ -10,6 +10,7 @@ mod marks;
 mod node;
 mod planner;
 mod show;
+mod unready;
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,6 +91,18 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     #[must_use]
     pub fn taking_freed_ports_after(self, patience: Duration, takes_over: bool) -> Self {
         Self { applier: self.applier.taking_freed_ports_after(patience, takes_over), ..self }
+    }
+
+    /// Uses the endpoints of a Service on for so long when all of them become not ready at once. Zero, which is the default,
+    /// believes it at once.
+    #[must_use]
+    pub fn believing_unready_after(self, patience: Duration) -> Self {
+        Self { planner: self.planner.believing_unready_after(patience), ..self }
+    }
+
+    /// In how long resources that have not changed are to be looked at again.
+    pub fn due_in(&self) -> Option<Duration> {
+        self.planner.due_in()
     }
 
     /// Gives Gateways addresses of this pool where they leave the choice to us.

@@ -32,6 +32,7 @@ use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
 use crate::membership::Membership;
 use crate::notify::Manager;
+use crate::plane::unready_patience;
 use crate::signals::{self, Order};
 use crate::source::{Opened, Source};
 use crate::workers::Workers;
@@ -120,7 +121,8 @@ impl Controller<'_> {
             let nodes = Arc::new(Nodes::default());
             let (sender, view) = watch::channel(Arc::new(View::default()));
             let distributor =
-                Distributor::new(translate_options(self.settings, over_cluster), Arc::clone(&table), sender);
+                Distributor::new(translate_options(self.settings, over_cluster), Arc::clone(&table), sender)
+                    .believing_unready_after(unready_patience(self.settings, over_cluster));
             let (distributor, pool) = pool::assign(
                 self.settings,
                 &self.instance,

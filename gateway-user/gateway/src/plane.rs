@@ -2,6 +2,7 @@
 //! makes live what is said.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_control::addresses::link::LinkAccess;
 use gateway_control::cluster::PoolDuty;
@@ -91,6 +92,7 @@ impl Plane<'_> {
             .serving_as(node::name(self.settings).unwrap_or_default())
             .reached_at(node::addresses(self.settings))
             .taking_freed_ports_after(self.settings.freed_ports_after.0, self.takes_over)
+            .believing_unready_after(unready_patience(self.settings, over_cluster))
             .guarding(self.own_ports.clone())
     }
 
@@ -118,4 +120,9 @@ impl Plane<'_> {
             follow(options, receives, (acks, acked), engine.waker(), move || confinement.control())?;
         Ok((engine, following))
     }
+}
+
+/// Time for which endpoints are used on that all become not ready at once. Who writes them in files means what they write.
+pub(crate) fn unready_patience(settings: &Settings, over_cluster: bool) -> Duration {
+    if over_cluster { settings.unready_endpoints_after.0 } else { Duration::ZERO }
 }

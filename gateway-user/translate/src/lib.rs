@@ -72,6 +72,7 @@ pub use route::object_kind;
 pub use settings::EffectiveSetting;
 pub use status::{MissingGateway, StatusSet};
 pub use translator::{Rebuilt, Translator};
+pub use view::service_of;
 pub use wants::secret_wants;
 
 /// The controller name of our GatewayClasses unless configured otherwise.

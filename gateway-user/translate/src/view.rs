@@ -180,8 +180,8 @@ fn slices_by_service(resources: &ResourceSet) -> ByObject<'_, &EndpointSlice> {
     slices
 }
 
-/// The name of the Service that a slice belongs to.
-pub(crate) fn service_of(slice: &EndpointSlice) -> Option<&str> {
+/// The name of the Service that a slice belongs to (label `kubernetes.io/service-name`).
+pub fn service_of(slice: &EndpointSlice) -> Option<&str> {
     slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL).map(String::as_str)
 }
 

@@ -67,6 +67,7 @@ pub(super) trait OfResources {
     fn is_unsettled(&self) -> bool;
     fn lacks_addresses(&self) -> bool;
     fn is_building(&self) -> bool;
+    fn due_in(&self) -> Option<Duration>;
     fn end(self) -> Self::End;
 }
 
@@ -109,6 +110,9 @@ impl<R: OfResources> Plane for ResourcePlane<R> {
         match self.source.poll(&mut self.held, anyway) {
             PollResult::Unreadable(why) => self.reconciler.unreadable(&why),
             PollResult::Waiting(what) => self.reconciler.waiting(what, &self.held),
+            PollResult::Same if self.reconciler.due_in().is_some_and(|due| due.is_zero()) => {
+                self.again().await
+            }
             PollResult::Same => tracing::debug!("an event, but no change"),
             PollResult::New => {
                 self.has_read = true;
@@ -140,7 +144,7 @@ impl<R: OfResources> Plane for ResourcePlane<R> {
     }
 
     fn due_in(&self) -> Option<Duration> {
-        self.source.due_in()
+        self.source.due_in().into_iter().chain(self.reconciler.due_in()).min()
     }
 
     fn begin_to_keep(&mut self) {
@@ -208,6 +212,10 @@ impl<W: Workers, S: Steer> OfResources for Reconciler<W, S> {
         self.lacks_addresses()
     }
 
+    fn due_in(&self) -> Option<Duration> {
+        self.due_in()
+    }
+
     fn end(self) -> S {
         self.into_steer()
     }
@@ -258,6 +266,10 @@ impl OfResources for Distributor {
     /// It has no interface.
     fn lacks_addresses(&self) -> bool {
         false
+    }
+
+    fn due_in(&self) -> Option<Duration> {
+        self.due_in()
     }
 
     fn end(self) {}

@@ -1,7 +1,7 @@
 //! A controller: what is to be served goes to nodes.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gateway_sync::server::SharedTable;
 use gateway_translate::TranslateOptions;
@@ -33,6 +33,17 @@ impl Distributor {
     #[must_use]
     pub fn assigning(self, assigner: Assigner) -> Self {
         Self { planner: self.planner.assigning(assigner), ..self }
+    }
+
+    /// As [`Reconciler::believing_unready_after`](super::Reconciler::believing_unready_after).
+    #[must_use]
+    pub fn believing_unready_after(self, patience: Duration) -> Self {
+        Self { planner: self.planner.believing_unready_after(patience), ..self }
+    }
+
+    /// As [`Reconciler::due_in`](super::Reconciler::due_in).
+    pub(crate) fn due_in(&self) -> Option<Duration> {
+        self.planner.due_in()
     }
 
     /// Has expressions built by a thread, so that edits which bring none wait for none.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_regex::Library;
 use gateway_sync::item::Desired;
@@ -11,6 +12,7 @@ use gateway_translate::{
 use jiff::Timestamp;
 
 use super::marks::Marks;
+use super::unready::UnreadyEndpoints;
 use super::{ReconcileError, unharmed};
 use crate::addresses::{Assigner, owners};
 use crate::expiry;
@@ -32,6 +34,7 @@ pub struct Planner {
     assigner: Option<Assigner>,
     options: TranslateOptions,
     marks: Marks,
+    unready: UnreadyEndpoints,
 }
 
 /// Resources translated, before any node has a say.
@@ -55,7 +58,19 @@ impl Planner {
             assigner: None,
             options,
             marks: Marks::default(),
+            unready: UnreadyEndpoints::default(),
         }
+    }
+
+    /// Uses endpoints on for so long that all become not ready at once.
+    #[must_use]
+    pub(super) fn believing_unready_after(self, patience: Duration) -> Self {
+        Self { unready: UnreadyEndpoints::new(patience), ..self }
+    }
+
+    /// In how long resources that have not changed are to be looked at again.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        self.unready.due_in()
     }
 
     /// Gives Gateways the addresses that this one gives, where they leave the choice to us.
@@ -90,7 +105,9 @@ impl Planner {
         resources: &StoreView,
         serves: bool,
     ) -> Result<Planned, ReconcileError> {
-        let Admitted { resources: admitted, waiting } = self.admission.admit(&resources.resources);
+        let held = self.unready.follow(&resources.resources);
+        let used = held.as_ref().unwrap_or(&resources.resources);
+        let Admitted { resources: admitted, waiting } = self.admission.admit(used);
         view.building = waiting.keys().cloned().collect();
         let admitted = match &self.builder {
             Some(builder) if serves => {
@@ -99,7 +116,7 @@ impl Planner {
             }
             _ => {
                 view.building = Arc::default();
-                Cow::Borrowed(&resources.resources)
+                Cow::Borrowed(used)
             }
         };
         let mut addresses = Arc::default();

@@ -5,6 +5,7 @@
 mod bench;
 mod freed_ports;
 mod recorder;
+mod unready;
 
 use bench::{Bench, config, resources};
 
