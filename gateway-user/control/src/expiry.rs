@@ -52,8 +52,7 @@ mod tests {
     use std::sync::Arc;
 
     use gateway_ir::{
-        Bind, BindAddress, Listener, ListenerId, ListenerSettings, ListenerTls, PrivateKey, Protocol,
-        SharedMap,
+        Bind, BindAddress, Listener, ListenerId, ListenerSettings, ListenerTls, PrivateKey, Serve, SharedMap,
     };
 
     use super::*;
@@ -76,16 +75,12 @@ mod tests {
         let listener = Listener {
             id,
             hostname: None,
+            serve: Serve::Https,
             tls: Some(tls),
             settings: ListenerSettings::default(),
             routes: SharedMap::new(),
         };
-        let bind = |port| Bind {
-            address: BindAddress::Any,
-            port,
-            protocol: Protocol::Https,
-            listeners: vec![listener.clone()],
-        };
+        let bind = |port| Bind { address: BindAddress::Any, port, listeners: vec![listener.clone()] };
         Ir { binds: vec![bind(443), bind(8443)], ..Ir::default() }
     }
 

@@ -108,7 +108,7 @@ fn what_is_accepted_is_served() {
     let snapshot = compile(&ir, Generation(1));
     let (mut accepted, mut refused) = (0, 0);
     for (_, rule) in snapshot.attached_rules() {
-        let source = &ir.http_routes.values().find(|route| route.id == rule.route.id).unwrap().rules[0];
+        let source = &ir.routes.values().find(|route| *route.id() == rule.route.id).unwrap().http_rules()[0];
         let said = format!("{}: {source:?}", rule.route.id);
         match (&source.action, &rule.action) {
             (Action::Fail(_), Served::Fail(_)) => refused += 1,

@@ -121,14 +121,15 @@ pub(crate) struct TranslateArgs {
 pub(crate) struct ExplainArgs {
     /// Directory or file of resources; - is standard input.
     pub(crate) dir: PathBuf,
-    /// Request method.
-    pub(crate) method: String,
-    /// Absolute URL, such as http://www.example.com/cart?id=1; its port chooses the listener.
-    pub(crate) url: String,
+    /// A request: its method and absolute URL, such as GET http://www.example.com/cart?id=1; its port chooses the listener. Or a
+    /// connection that is not looked into: tcp://HOST:PORT.
+    #[arg(required = true, num_args = 1..=2, value_names = ["METHOD", "URL"])]
+    pub(crate) what: Vec<String>,
     /// Request header as NAME: VALUE; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub(crate) headers: Vec<String>,
-    /// Local address that the connection arrives at, if listeners have addresses of their own.
+    /// Local address that the connection arrives at, if listeners have addresses of their own. Of tcp:// the host is, if it
+    /// is an address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) address: std::net::IpAddr,
     #[command(flatten)]

@@ -5,6 +5,7 @@ mod binary;
 mod line;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::net::SocketAddr;
 

@@ -69,23 +69,27 @@ impl fmt::Display for ListenerId {
 }
 
 /// The kinds of route that reach the tables.
+#[expect(clippy::enum_variant_names, reason = "they are named as manifests name them")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RouteKind {
     /// `gateway.networking.k8s.io/HTTPRoute`.
     HTTPRoute,
     /// `gateway.networking.k8s.io/GRPCRoute`.
     GRPCRoute,
+    /// `gateway.networking.k8s.io/TCPRoute`.
+    TCPRoute,
 }
 
 impl RouteKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 2] = [Self::HTTPRoute, Self::GRPCRoute];
+    pub const ALL: [Self; 3] = [Self::HTTPRoute, Self::GRPCRoute, Self::TCPRoute];
 
     /// The kind as manifests write it.
     pub fn as_str(self) -> &'static str {
         match self {
             RouteKind::HTTPRoute => "HTTPRoute",
             RouteKind::GRPCRoute => "GRPCRoute",
+            RouteKind::TCPRoute => "TCPRoute",
         }
     }
 }
@@ -124,7 +128,7 @@ pub struct ClusterKey {
     pub protocol: BackendProtocol,
 }
 
-/// The protocols that requests are forwarded in.
+/// The protocols that requests and connections are forwarded in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BackendProtocol {
     /// HTTP/1.1.
@@ -132,11 +136,22 @@ pub enum BackendProtocol {
     Http1,
     /// HTTP/2; in clear text with prior knowledge (RFC 9113 section 3.3).
     Http2,
+    /// The bytes of the client's connection.
+    Tcp,
+    /// The same behind a header of the PROXY protocol, version 1, which names the client.
+    TcpProxyV1,
+    /// The same with version 2.
+    TcpProxyV2,
 }
 
 impl BackendProtocol {
     fn is_http1(&self) -> bool {
         *self == Self::Http1
+    }
+
+    /// True if whole connections are forwarded, and not requests.
+    pub fn is_tcp(self) -> bool {
+        matches!(self, Self::Tcp | Self::TcpProxyV1 | Self::TcpProxyV2)
     }
 }
 
@@ -153,6 +168,9 @@ impl fmt::Display for ClusterKey {
         match self.protocol {
             BackendProtocol::Http1 => Ok(()),
             BackendProtocol::Http2 => f.write_str(" over HTTP/2"),
+            BackendProtocol::Tcp => f.write_str(" over TCP"),
+            BackendProtocol::TcpProxyV1 => f.write_str(" over TCP with PROXY v1"),
+            BackendProtocol::TcpProxyV2 => f.write_str(" over TCP with PROXY v2"),
         }
     }
 }

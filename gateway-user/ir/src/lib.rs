@@ -29,11 +29,12 @@ pub use ids::{BackendProtocol, ClusterKey, Generation, ListenerId, ObjectName, R
 pub use matching::{GrpcMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use placement::{LabelRequirement, Labels, NodeSelector, Placement};
 pub use route::{
-    Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
+    Action, HttpRoute, HttpRule, L4Backend, L4Route, L4Rule, Route, RuleError, RuleErrorKind, Timeouts,
+    WeightedBackend, WeightedTarget,
 };
 pub use settings::{ListenerSettings, Setting, Unit};
 pub use tls::{Certificate, ListenerTls, PrivateKey, TlsVersion};
-pub use topology::{AttachedRoutes, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};
+pub use topology::{AttachedRoutes, Bind, BindAddress, Ir, Listener, MatchHostname, Opening, Serve};
 pub use validate::check_name;
 
 /// A sorted map whose copies share all that is alike in them: a copy takes no time, a change that of a path through the tree,

@@ -21,7 +21,7 @@ use std::cmp::{Ordering, Reverse};
 
 use gateway_grammar::path::normalize_route_prefix;
 
-use crate::{Hostname, PathMatch, RouteId, RouteMatch};
+use crate::{Hostname, PathMatch, Route, RouteId, RouteMatch};
 
 /// Specificity of a host pattern. The lesser one is the more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,6 +131,14 @@ impl<'a> Rank<'a> {
             position,
         }
     }
+}
+
+/// Compares the ages of two routes; [`Ordering::Less`] means that `a` is the older one. Of routes of one age the first in
+/// alphabetical order of `namespace/name` counts as older; a route without a time is younger than all that have one.
+pub fn by_age(a: &Route, b: &Route) -> Ordering {
+    (a.created().is_none(), a.created())
+        .cmp(&(b.created().is_none(), b.created()))
+        .then_with(|| a.id().object.alphabetical(&b.id().object))
 }
 
 /// Compares two matches; [`Ordering::Less`] means that `a` goes before `b`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hostname, HttpRoute, ListenerId, ListenerSettings, ListenerTls, RouteId, SharedMap};
+use crate::{Hostname, ListenerId, ListenerSettings, ListenerTls, Route, RouteId, SharedMap};
 
 /// Everything that is to be served, but for endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -16,7 +16,7 @@ pub struct Ir {
     /// Every attached route, once, however many listeners it is attached to. A list when serialised: text
     /// formats have no maps with structured keys, and each route carries its id.
     #[serde(serialize_with = "routes_as_list::serialize")]
-    pub http_routes: SharedMap<RouteId, Arc<HttpRoute>>,
+    pub routes: SharedMap<RouteId, Arc<Route>>,
 }
 
 /// One address and port, and the listeners that share it.
@@ -26,9 +26,8 @@ pub struct Bind {
     pub address: BindAddress,
     /// The port that clients dial.
     pub port: u16,
-    /// The protocol; listeners of different protocols on one bind are in conflict and never get here.
-    pub protocol: Protocol,
-    /// Listeners by hostname; no two of one bind have the same.
+    /// Listeners by hostname; no two of one bind have the same, and all have one [`Opening`]: others are in conflict and never
+    /// get here.
     pub listeners: Vec<Listener>,
 }
 
@@ -41,13 +40,44 @@ pub enum BindAddress {
     Ip(IpAddr),
 }
 
-/// The protocols of a bind.
+/// The use that a listener makes of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Protocol {
-    /// HTTP/1.1 in clear text.
+pub enum Serve {
+    /// HTTP in clear text.
     Http,
-    /// HTTP/1.1 over TLS, which ends here.
+    /// HTTP over TLS, which ends here.
     Https,
+    /// TCP, whatever it carries.
+    Tcp,
+}
+
+/// The first thing on a connection, by which its listener is found. Listeners of one bind have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Opening {
+    /// The head of a request.
+    Request,
+    /// A TLS ClientHello (RFC 8446 section 4.1.2).
+    ClientHello,
+    /// Any bytes, or none: the server may be the first to speak. Such a bind has one listener.
+    Bytes,
+}
+
+impl Serve {
+    /// The first thing on its connections.
+    pub fn opening(self) -> Opening {
+        match self {
+            Self::Http => Opening::Request,
+            Self::Https => Opening::ClientHello,
+            Self::Tcp => Opening::Bytes,
+        }
+    }
+}
+
+impl Bind {
+    /// The first thing on its connections; `None` without a listener.
+    pub fn opening(&self) -> Option<Opening> {
+        self.listeners.first().map(|listener| listener.serve.opening())
+    }
 }
 
 /// One Gateway listener.
@@ -58,7 +88,9 @@ pub struct Listener {
     /// The hosts it serves; `None` is every host that no other listener of the bind claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Hostname>,
-    /// Its TLS settings; on binds of [`Protocol::Https`] only.
+    /// The use of its connections.
+    pub serve: Serve,
+    /// Its TLS settings, if it serves [`Serve::Https`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
     /// The settings that its Gateway has of its own.
@@ -69,7 +101,7 @@ pub struct Listener {
     pub routes: AttachedRoutes,
 }
 
-/// Routes on a listener, by their keys in [`Ir::http_routes`], each with the hosts on which it is served there; never none.
+/// Routes on a listener, by their keys in [`Ir::routes`], each with the hosts on which it is served there; never none.
 pub type AttachedRoutes = SharedMap<RouteId, Arc<[MatchHostname]>>;
 
 /// One host pattern of an attached route.
@@ -106,10 +138,10 @@ mod routes_as_list {
 
     use serde::Serializer;
 
-    use crate::{HttpRoute, RouteId, SharedMap};
+    use crate::{Route, RouteId, SharedMap};
 
     pub(super) fn serialize<S: Serializer>(
-        routes: &SharedMap<RouteId, Arc<HttpRoute>>,
+        routes: &SharedMap<RouteId, Arc<Route>>,
         s: S,
     ) -> Result<S::Ok, S::Error> {
         s.collect_seq(routes.values())

@@ -26,6 +26,8 @@ pub enum Reason {
     Redirect,
     /// No Gateway listener on the address and port.
     NoListenerForAddress,
+    /// The TCP listener has no route.
+    NoRoute,
     /// No rule matches; the code says what came closest.
     Miss(RouteMiss),
     /// The client speaks HTTP in the clear where TLS is spoken.
@@ -170,6 +172,7 @@ impl Reason {
             Self::WebSocket(error) => last(error.status(), error.reason()),
             Self::Redirect => reply(302, "redirect"),
             Self::NoListenerForAddress => reply(404, "no_listener_for_address"),
+            Self::NoRoute => broken("no_route"),
             Self::Miss(miss) => reply(404, miss.code()),
             Self::PlaintextOnTls => last(400, "plaintext_on_tls"),
             Self::Misdirected => reply(421, "misdirected_request"),
@@ -259,7 +262,7 @@ mod tests {
     }
 
     fn all() -> Vec<Reason> {
-        let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
+        let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress NoRoute PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamBadUpgrade UpstreamNoUpgrade UpstreamHttp2Upgrade UpstreamResponseTimeout
             TunnelIdle TunnelUpstreamClosed TunnelUpstreamStalled

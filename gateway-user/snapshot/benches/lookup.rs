@@ -13,8 +13,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gateway_ir::{
     Action, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir, Listener,
-    ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, Protocol, RouteId, RouteKind,
-    RouteMatch, Timeouts, WeightedBackend, WeightedTarget,
+    ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, Route, RouteId, RouteKind,
+    RouteMatch, Serve, Timeouts, WeightedBackend, WeightedTarget,
 };
 use gateway_snapshot::{FieldList, RequestView, WorkerRegexes, compile};
 
@@ -65,10 +65,10 @@ fn route(shape: Shape, number: usize) -> HttpRoute {
 }
 
 fn ir(shape: Shape, size: usize) -> Ir {
-    let routes: BTreeMap<_, _> = (0..size)
+    let routes: BTreeMap<_, (_, Arc<Route>)> = (0..size)
         .map(|number| {
             let route = route(shape, number);
-            (route.id.clone(), (shape.host(number), Arc::new(route)))
+            (route.id.clone(), (shape.host(number), Arc::new(route.into())))
         })
         .collect();
     let attached = routes.iter().map(|(id, (host, _))| {
@@ -80,14 +80,14 @@ fn ir(shape: Shape, size: usize) -> Ir {
     let listener = Listener {
         id,
         hostname: None,
+        serve: Serve::Http,
         tls: None,
         settings: ListenerSettings::default(),
         routes: attached.collect(),
     };
-    let bind =
-        Bind { address: BindAddress::Any, port: 80, protocol: Protocol::Http, listeners: vec![listener] };
-    let http_routes = routes.into_iter().map(|(id, (_, route))| (id, route)).collect();
-    Ir { binds: vec![bind], http_routes }
+    let bind = Bind { address: BindAddress::Any, port: 80, listeners: vec![listener] };
+    let routes = routes.into_iter().map(|(id, (_, route))| (id, route)).collect();
+    Ir { binds: vec![bind], routes }
 }
 
 /// The rival: every route in turn, the longest prefix kept.
@@ -98,7 +98,7 @@ fn scan<'a>(ir: &'a Ir, host: &str, path: &str) -> Option<(&'a RouteId, usize)> 
         if !hostnames.iter().any(covers) {
             continue;
         }
-        for matching in ir.http_routes[id].rules.iter().flat_map(|rule| &rule.matches) {
+        for matching in ir.routes[id].http_rules().iter().flat_map(|rule| &rule.matches) {
             let PathMatch::Prefix(prefix) = &matching.path else { continue };
             let rest = path.strip_prefix(prefix.trim_end_matches('/'));
             let holds = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));

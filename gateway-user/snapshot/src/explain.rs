@@ -1,13 +1,14 @@
 //! The way of a request through the tables, in words. The steps are those of the lookup itself,
 //! which tells them.
 
+mod connection;
 mod text;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_ir::Protocol;
+use gateway_ir::Opening;
 
 use crate::pattern::PatternSet;
 use crate::rewrite::Scheme;
@@ -15,6 +16,7 @@ use crate::snapshot::{HostTable, ListenerTable, Observer};
 use crate::table::condition::ValueTest;
 use crate::table::{Entry, Mismatch};
 use crate::{BindTable, ListenerInfo, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
+pub use connection::explain_connection;
 use text::{bind_text, header_lines, hostname_text, list, path_text, place, text};
 
 /// The steps of a lookup and its result. Prints as one line a step.
@@ -67,15 +69,10 @@ pub fn explain(
     scheme: Scheme,
     request: &RequestView<'_>,
 ) -> Explanation {
-    let mut steps = Vec::new();
-    let Some(bind) = snapshot.bind(local) else {
-        let mut served: Vec<_> = snapshot.binds().map(|bind| (bind.port(), bind.address())).collect();
-        served.sort();
-        let served = served.into_iter().map(|(port, address)| bind_text(address, port));
-        steps.push(format!("nothing is served on {local}; served are {}", list(served)));
-        return Explanation { steps, verdict: Verdict::NotServed, hit: None };
+    let (bind, mut steps) = match find_bind(snapshot, local) {
+        Ok(found) => found,
+        Err(steps) => return Explanation { steps, verdict: Verdict::NotServed, hit: None },
     };
-    steps.push(format!("{local} belongs to {}", bind_text(bind.address(), bind.port())));
     let secured = secure(bind, scheme, request);
     let is_secured = secured.is_ok();
     steps.extend(secured.unwrap_or_else(Some));
@@ -120,13 +117,27 @@ pub fn explain(
     Explanation { steps, verdict, hit: taken }
 }
 
+/// The table for connections to `local`, and the step that tells it; or else the step that tells why there is none.
+fn find_bind(snapshot: &Snapshot, local: SocketAddr) -> Result<(&BindTable, Vec<String>), Vec<String>> {
+    let Some(bind) = snapshot.bind(local) else {
+        let mut served: Vec<_> = snapshot.binds().map(|bind| (bind.port(), bind.address())).collect();
+        served.sort();
+        let served = served.into_iter().map(|(port, address)| bind_text(address, port));
+        return Err(vec![format!("nothing is served on {local}; served are {}", list(served))]);
+    };
+    Ok((bind, vec![format!("{local} belongs to {}", bind_text(bind.address(), bind.port()))]))
+}
+
 /// The result of the handshake, if there is one; `Err` if the connection goes no further.
 fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result<Option<String>, String> {
-    match (scheme, bind.protocol()) {
-        (Scheme::Http, Protocol::Http) => return Ok(None),
-        (Scheme::Http, Protocol::Https) => return Err("TLS is spoken here: ask with https://".into()),
-        (Scheme::Https, Protocol::Http) => return Err("TLS is not spoken here: ask with http://".into()),
-        (Scheme::Https, Protocol::Https) => {}
+    match (scheme, bind.opening()) {
+        (Scheme::Http, Opening::Request) => return Ok(None),
+        (Scheme::Http, Opening::ClientHello) => return Err("TLS is spoken here: ask with https://".into()),
+        (Scheme::Https, Opening::Request) => return Err("TLS is not spoken here: ask with http://".into()),
+        (_, Opening::Bytes) => {
+            return Err("connections are forwarded here and not looked into: ask with tcp://".into());
+        }
+        (Scheme::Https, Opening::ClientHello) => {}
     }
     let name = server_name(request.host);
     let asks = name.map_or_else(|| "no server name".into(), |name| format!("server name {name:?}"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway_ir::{
     BindAddress, ClusterKey, Generation, Hostname, ListenerId, ListenerSettings, ListenerTls, MatchHostname,
-    Protocol,
+    Opening, Serve,
 };
 use hashbrown::HashMap;
 
@@ -40,7 +40,7 @@ pub(crate) struct Clusters {
 pub struct BindTable {
     pub(crate) address: BindAddress,
     pub(crate) port: u16,
-    pub(crate) protocol: Protocol,
+    pub(crate) opening: Opening,
     /// Shared by binds that have the same listeners.
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) patterns: Arc<PatternSet>,
@@ -79,9 +79,20 @@ pub(crate) struct ListenerTable {
     pub(crate) info: Arc<ListenerInfo>,
     /// The same [`Arc`] in every snapshot as long as nothing of it changes.
     pub(crate) tls: Option<Arc<ListenerTls>>,
+    pub(crate) serve: Serve,
+    /// Tables for requests.
     pub(crate) hosts: HostMap<Arc<HostTable>>,
-    /// The routes that `hosts` was made of, in the order of the Ir.
+    /// The rule for whole connections.
+    pub(crate) tunnel: Option<Arc<Rule>>,
+    /// The routes that it was made of, in the order of the Ir.
     pub(crate) attached: Vec<Arc<Attached>>,
+}
+
+impl ListenerTable {
+    /// True if whole connections go by its rule, and not the requests on them.
+    pub(crate) fn takes_connections(&self) -> bool {
+        self.serve.opening() == Opening::Bytes
+    }
 }
 
 /// A route on a listener.
@@ -176,9 +187,9 @@ impl BindTable {
         self.port
     }
 
-    /// The protocol.
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
+    /// The first thing on its connections.
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// Its listeners.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use gateway_ir::order::HostRank;
 use gateway_ir::overlap::{HostRoute, MatchIndex, Overlaps, overlaps};
-use gateway_ir::{BindAddress, Hostname, HttpRoute, Ir, Listener, RouteMatch};
+use gateway_ir::{BindAddress, Hostname, Ir, Listener, Route, RouteMatch};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::Request;
@@ -29,7 +29,7 @@ type Host<'a> = Option<&'a Hostname>;
 fn hosts<'a>(ir: &'a Ir, listener: &'a Listener) -> BTreeMap<Host<'a>, OnHost<'a>> {
     let mut hosts: BTreeMap<Host<'a>, Vec<HostRoute<'a>>> = BTreeMap::new();
     for (id, hostnames) in &listener.routes {
-        let route = &*ir.http_routes[id];
+        let route = &*ir.routes[id];
         // Of several originals with one effective hostname the most specific counts.
         let mut best: BTreeMap<Host<'_>, Host<'_>> = BTreeMap::new();
         for name in hostnames.iter() {
@@ -55,10 +55,10 @@ impl ByRank for Host<'_> {
 
 impl OnHost<'_> {
     fn matching(&self, at: MatchIndex) -> &RouteMatch {
-        &self.route(at).rules[at.rule].matches[at.position]
+        &self.route(at).http_rules()[at.rule].matches[at.position]
     }
 
-    fn route(&self, at: MatchIndex) -> &HttpRoute {
+    fn route(&self, at: MatchIndex) -> &Route {
         self.routes[at.route].route
     }
 
@@ -69,7 +69,7 @@ impl OnHost<'_> {
     /// True if the rival gives a request that reached this host to this match.
     fn takes(&self, at: MatchIndex, outcome: &Outcome) -> bool {
         matches!(outcome, Outcome::Hit { route, rule, position, .. }
-            if *route == self.route(at).id && (*rule, *position) == (at.rule, at.position))
+            if route == self.route(at).id() && (*rule, *position) == (at.rule, at.position))
     }
 }
 
@@ -104,7 +104,7 @@ fn check(
     }
     for one in &on_host.said.taken {
         let (younger, older) = (on_host.route(one.winner), on_host.route(one.loser));
-        prop_assert_ne!(&younger.id.object.namespace, &older.id.object.namespace);
+        prop_assert_ne!(&younger.id().object.namespace, &older.id().object.namespace);
         if on_host.fits(one.winner, request) && on_host.fits(one.loser, request) {
             count(&checked.taken);
             if let Some(outcome) = outcome {

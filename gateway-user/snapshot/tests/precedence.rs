@@ -3,6 +3,7 @@
 mod support;
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use gateway_ir::{Generation, GrpcMatch, HttpRoute, Ir, RouteId, RouteMatch};
 use gateway_snapshot::order::{HostRank, PathRank, Rank, precedence};
@@ -41,7 +42,7 @@ fn listeners_match_from_the_most_to_the_least_specific_hostname() {
     let mut ir = gateway("", vec![]);
     ir.binds[0].listeners =
         hostnames.map(|hostname| support::listener(&format!("l{hostname}"), hostname, &routes)).into();
-    ir.http_routes.insert(routes[0].1.id.clone(), routes[0].1.clone().into());
+    ir.routes.insert(routes[0].1.id.clone(), Arc::new(routes[0].1.clone().into()));
     let snapshot = compile(&ir, Generation(1));
     let mut regexes = WorkerRegexes::new(&snapshot);
     for (host, want) in [
@@ -63,7 +64,7 @@ fn a_listener_takes_its_hosts_from_the_others_even_with_no_route_for_them() {
     let routes = [(&["a.com"][..], one("a", prefix("/only")))];
     let mut ir = gateway("", vec![(&[""][..], one("any", prefix("/")))]);
     ir.binds[0].listeners.push(support::listener("own", "a.com", &routes));
-    ir.http_routes.insert(routes[0].1.id.clone(), routes[0].1.clone().into());
+    ir.routes.insert(routes[0].1.id.clone(), Arc::new(routes[0].1.clone().into()));
     assert_eq!(taken(&ir, &Request::get("a.com", "/only")), "a/0");
     assert_eq!(taken(&ir, &Request::get("a.com", "/")), "no_rule_for_path");
     assert_eq!(taken(&ir, &Request::get("b.com", "/")), "any/0");

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Bind, BindAddress, Certificate, Generation, Ir, ListenerTls, ObjectName, PrivateKey, Protocol,
+    Bind, BindAddress, Certificate, Generation, Ir, ListenerTls, ObjectName, PrivateKey, Serve,
 };
 use gateway_snapshot::{Snapshot, compile, compile_with};
 
@@ -26,15 +26,12 @@ fn ir(listeners: &[(&str, &[&str])]) -> Ir {
     let listener = |(hostname, certificates): &(&str, &[&str])| {
         let mut listener = support::listener(hostname, hostname, &[]);
         let certificates = certificates.iter().map(|name| certificate(name)).collect();
+        listener.serve = Serve::Https;
         listener.tls = Some(ListenerTls { certificates, ..ListenerTls::default() });
         listener
     };
-    let bind = Bind {
-        address: BindAddress::Any,
-        port: 443,
-        protocol: Protocol::Https,
-        listeners: listeners.iter().map(listener).collect(),
-    };
+    let bind =
+        Bind { address: BindAddress::Any, port: 443, listeners: listeners.iter().map(listener).collect() };
     Ir { binds: vec![bind], ..Ir::default() }
 }
 

@@ -204,7 +204,7 @@ fn a_backend_without_filters_shares_the_rules() {
 #[test]
 fn an_attached_route_that_is_not_there_is_left_out() {
     let mut ir = gateway("", vec![(&[""], route("r", None, vec![rule(vec![prefix("/")])]))]);
-    ir.http_routes.clear();
+    ir.routes.clear();
     let found = find(&compile(&ir, Generation(1)), &Request::get("h", "/"));
     assert_eq!(found.unwrap_err(), RouteMiss::NoRouteForHost);
 }

@@ -4,7 +4,7 @@
 //! logins has opened a route. So items name their needs, and nodes say 500 or refuse (see [`crate::replica`]).
 
 use gateway_ir::{
-    Action, BackendProtocol, ClusterKey, Filter, HttpRule, Listener, PathMatch, Protocol, RouteMatch,
+    Action, BackendProtocol, ClusterKey, Filter, HttpRule, Listener, PathMatch, Route, RouteMatch, Serve,
     StringMatch, TlsVersion, WeightedBackend, WeightedTarget,
 };
 
@@ -29,6 +29,11 @@ pub const TLS_TERMINATE: &str = "tls-terminate";
 /// A lowest version of TLS.
 pub const TLS_MIN_VERSION: &str = "tls-min-version";
 
+/// Routes and listeners for whole TCP connections.
+pub const TCP: &str = "tcp";
+/// Headers of the PROXY protocol to backends of those.
+pub const PROXY_HEADERS: &str = "proxy-headers";
+
 /// Every capability of this version.
 pub const KNOWN: &[&str] = &[
     HEADER_FILTERS,
@@ -41,6 +46,8 @@ pub const KNOWN: &[&str] = &[
     HTTP2_BACKENDS,
     TLS_TERMINATE,
     TLS_MIN_VERSION,
+    TCP,
+    PROXY_HEADERS,
 ];
 
 /// Names of capabilities, each once, in order.
@@ -82,15 +89,37 @@ pub fn of_action(rule: &HttpRule) -> Needs {
     ])
 }
 
-/// The needs of a listener on a bind of this protocol.
-pub fn of_listener(protocol: Protocol, listener: &Listener) -> Needs {
+/// The needs of a listener.
+pub fn of_listener(listener: &Listener) -> Needs {
     let min = listener.tls.as_ref().is_some_and(|tls| tls.min_version != TlsVersion::default());
-    sorted([(protocol == Protocol::Https, TLS_TERMINATE), (min, TLS_MIN_VERSION)])
+    sorted([
+        (listener.serve == Serve::Https, TLS_TERMINATE),
+        (min, TLS_MIN_VERSION),
+        (listener.serve == Serve::Tcp, TCP),
+    ])
+}
+
+/// The needs of a route as a whole. Of a route for HTTP requests each rule has its own.
+pub fn of_route(route: &Route) -> Needs {
+    match route {
+        Route::Http(_) => Needs::new(),
+        Route::L4(_) => {
+            let mut needs: Needs = route.clusters().flat_map(of_cluster).chain([TCP]).collect();
+            needs.sort_unstable();
+            needs.dedup();
+            needs
+        }
+    }
 }
 
 /// The needs of a cluster.
 pub fn of_cluster(key: &ClusterKey) -> Needs {
-    sorted([(key.protocol == BackendProtocol::Http2, HTTP2_BACKENDS)])
+    let names_client = matches!(key.protocol, BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2);
+    sorted([
+        (key.protocol == BackendProtocol::Http2, HTTP2_BACKENDS),
+        (key.protocol.is_tcp(), TCP),
+        (names_client, PROXY_HEADERS),
+    ])
 }
 
 fn sorted<const N: usize>(needs: [(bool, &'static str); N]) -> Needs {

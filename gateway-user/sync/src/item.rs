@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    BindAddress, Certificate, ClusterKey, Endpoints, Hostname, HttpRoute, Ir, ListenerId, ListenerSettings,
-    MatchHostname, ObjectName, Placement, Protocol, TlsVersion,
+    BindAddress, Certificate, ClusterKey, Endpoints, Hostname, Ir, ListenerId, ListenerSettings,
+    MatchHostname, ObjectName, Placement, Route, Serve, TlsVersion,
 };
 
 use crate::bucket::{self, Digest};
@@ -87,7 +87,7 @@ pub enum Value {
     /// A listener.
     Listener(Box<ListenerItem>),
     /// A route, and its places.
-    Route(Arc<HttpRoute>, Vec<Attached>),
+    Route(Arc<Route>, Vec<Attached>),
     /// A cluster's endpoints.
     Cluster(ClusterKey, Arc<[std::net::SocketAddr]>),
 }
@@ -99,8 +99,8 @@ pub struct ListenerItem {
     pub address: BindAddress,
     /// Port of the bind.
     pub port: u16,
-    /// Protocol of the bind.
-    pub protocol: Protocol,
+    /// The use of its connections.
+    pub serve: Serve,
     /// The listener.
     pub id: ListenerId,
     /// Its hosts.

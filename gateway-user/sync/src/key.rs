@@ -100,6 +100,13 @@ impl Key {
         match protocol {
             BackendProtocol::Http1 => Self::of(Kind::Cluster, format_args!("{service}/{port}")),
             BackendProtocol::Http2 => Self::of(Kind::Cluster, format_args!("{service}/{port}/h2")),
+            BackendProtocol::Tcp => Self::of(Kind::Cluster, format_args!("{service}/{port}/tcp")),
+            BackendProtocol::TcpProxyV1 => {
+                Self::of(Kind::Cluster, format_args!("{service}/{port}/tcp-proxy-v1"))
+            }
+            BackendProtocol::TcpProxyV2 => {
+                Self::of(Kind::Cluster, format_args!("{service}/{port}/tcp-proxy-v2"))
+            }
         }
     }
 }

@@ -4,9 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use gateway_ir::{
-    Action, Bind, ClusterKey, Endpoints, HttpRoute, Ir, ObjectName, Placement, SharedMap, WeightedTarget,
-};
+use gateway_ir::{Bind, Endpoints, Ir, ObjectName, Placement, Route, SharedMap};
 
 use crate::item::Desired;
 
@@ -46,17 +44,17 @@ impl Desired {
         let binds: Vec<_> = self.ir.binds.iter().filter_map(|bind| seen_bind(bind, is_seen)).collect();
         let listeners = binds.iter().flat_map(|bind| &bind.listeners);
         let seen: HashSet<_> = listeners.flat_map(|one| one.routes.keys()).collect();
-        let routes = self.ir.http_routes.iter().filter(|(id, _)| seen.contains(id));
-        let http_routes: SharedMap<_, Arc<HttpRoute>> =
+        let routes = self.ir.routes.iter().filter(|(id, _)| seen.contains(id));
+        let routes: SharedMap<_, Arc<Route>> =
             routes.map(|(id, route)| (id.clone(), Arc::clone(route))).collect();
-        let needed: HashSet<_> = http_routes.values().flat_map(|route| clusters_of(route)).collect();
+        let needed: HashSet<_> = routes.values().flat_map(|route| route.clusters()).collect();
         let clusters = self.endpoints.clusters.iter().filter(|(key, _)| needed.contains(key));
         let clusters = clusters.map(|(key, all)| (key.clone(), Arc::clone(all))).collect();
         let gateways = self.gateways.iter().filter(|(name, _)| is_seen(name));
         Self {
             gateways: Arc::new(gateways.map(|(name, mark)| (name.clone(), mark.clone())).collect()),
             endpoints: Arc::new(Endpoints { clusters }),
-            ir: Arc::new(Ir { binds, http_routes }),
+            ir: Arc::new(Ir { binds, routes }),
             ..whole
         }
     }
@@ -65,18 +63,6 @@ impl Desired {
 /// The bind with the listeners that are seen; `None` if there are none.
 fn seen_bind(bind: &Bind, is_seen: impl Fn(&ObjectName) -> bool) -> Option<Bind> {
     let listeners: Vec<_> = bind.listeners.iter().filter(|one| is_seen(&one.id.gateway)).cloned().collect();
-    let Bind { address, port, protocol, .. } = *bind;
-    (!listeners.is_empty()).then_some(Bind { address, port, protocol, listeners })
-}
-
-/// The clusters that a route refers to.
-pub(crate) fn clusters_of(route: &HttpRoute) -> impl Iterator<Item = &ClusterKey> {
-    let backends = route.rules.iter().flat_map(|rule| match &rule.action {
-        Action::Forward(backends) => &backends[..],
-        Action::Redirect(_) | Action::Fail(_) => &[],
-    });
-    backends.filter_map(|backend| match &backend.target {
-        WeightedTarget::Cluster(key) => Some(key),
-        WeightedTarget::Fail(_) => None,
-    })
+    let Bind { address, port, .. } = *bind;
+    (!listeners.is_empty()).then_some(Bind { address, port, listeners })
 }

@@ -20,16 +20,17 @@ pub(crate) fn binds(gateways: &[GatewayState<'_>], attached: impl Fn(Place) -> A
     let mut binds: BTreeMap<(u16, BindAddress), Bind> = BTreeMap::new();
     for (g, gateway) in gateways.iter().enumerate() {
         for (l, listener) in gateway.listeners.iter().enumerate().filter(|(_, one)| gateway.serves(one)) {
-            let Some(protocol) = listener.protocol else { continue };
+            let Some(serve) = listener.serve else { continue };
             let routes = attached((g, l));
             for address in &gateway.addresses {
                 let (address, port) = (*address, listener.spec.port);
-                let new = || Bind { address, port, protocol, listeners: Vec::new() };
+                let new = || Bind { address, port, listeners: Vec::new() };
                 let bind = binds.entry((port, address)).or_insert_with(new);
                 let (id, hostname) = (listener.id.clone(), listener.hostname.clone());
                 bind.listeners.push(Listener {
                     id,
                     hostname,
+                    serve,
                     tls: listener.tls.clone(),
                     settings: gateway.settings.values,
                     routes: routes.clone(),

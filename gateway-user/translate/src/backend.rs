@@ -11,6 +11,10 @@ use crate::read::Reader;
 use crate::reason;
 use crate::suggest::{self, SearchBudget};
 
+/// appProtocols of a port whose backend wants a header of the PROXY protocol before all else.
+const PROXY_V1: &str = "sluice.dev/proxy-v1";
+const PROXY_V2: &str = "sluice.dev/proxy-v2";
+
 /// A backendRef that cannot be used: the fault for status and findings, the kind for the share's 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unresolved {
@@ -26,7 +30,7 @@ pub(crate) struct Backend {
     pub(crate) note: Option<(String, String)>,
 }
 
-/// The meaning of an appProtocol (KEP-3726, IANA; `grpc` and `http2` as service meshes name HTTP/2 in clear text).
+/// The meaning of an appProtocol for HTTP (KEP-3726, IANA; `grpc` and `http2` as service meshes name HTTP/2 in clear text).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AppProtocol {
     /// Forwarding in this protocol.
@@ -41,6 +45,8 @@ impl AppProtocol {
     fn of(name: &str) -> Self {
         let prefixed = name.strip_prefix("kubernetes.io/");
         match prefixed.unwrap_or(name) {
+            // Requests of many clients share connections, each of which could name one.
+            PROXY_V1 | PROXY_V2 => Self::Unsupported,
             "h2c" | "http2" | "grpc" => Self::Speak(BackendProtocol::Http2),
             // WebSocket begins as HTTP/1.1, on any route.
             "ws" => Self::Speak(BackendProtocol::Http1),
@@ -77,8 +83,14 @@ pub(crate) fn resolve(
     let Some(service) = reader.service(namespace, name) else {
         return Err(no_service(reader, referrer, referent, field));
     };
-    let service_port = supported(reader, service, referent, port, field)?;
+    let is_l4 = referrer.kind == RouteKind::TCPRoute.as_str();
+    let service_port = supported(reader, service, referent, port, field, is_l4)?;
     let app_protocol = service_port.app_protocol.as_deref().unwrap_or_default();
+    if is_l4 {
+        let cluster =
+            ClusterKey { service: ObjectName::new(namespace, name), port, protocol: l4(app_protocol) };
+        return Ok(Backend { cluster, note: None });
+    }
     // gRPC has no other transport.
     let is_grpc = referrer.kind == RouteKind::GRPCRoute.as_str();
     let (protocol, note) = match AppProtocol::of(app_protocol) {
@@ -99,13 +111,23 @@ pub(crate) fn resolve(
     Ok(Backend { cluster: ClusterKey { service, port, protocol }, note })
 }
 
-/// The port of that number of a Service we can forward to, over HTTP in clear text.
+/// The protocol of a port for whole connections, whose bytes are the client's own.
+fn l4(app_protocol: &str) -> BackendProtocol {
+    match app_protocol {
+        PROXY_V1 => BackendProtocol::TcpProxyV1,
+        PROXY_V2 => BackendProtocol::TcpProxyV2,
+        _ => BackendProtocol::Tcp,
+    }
+}
+
+/// The port of that number of a Service we can forward to: over HTTP in clear text, or whole connections.
 fn supported<'s>(
     reader: &Reader<'_, '_>,
     service: &'s Service,
     referent: Referent<'_>,
     port: u16,
     field: &str,
+    is_l4: bool,
 ) -> Result<&'s ServicePort, Unresolved> {
     let Referent { namespace, name, .. } = referent;
     let spec = service.spec.as_ref();
@@ -127,13 +149,16 @@ fn supported<'s>(
     let Some(found) = same.iter().find(|candidate| is_tcp(candidate.protocol.as_deref())) else {
         if let Some(other) = same.first() {
             let protocol = other.protocol.as_deref().unwrap_or_default();
-            let message =
-                format!("port {port} of Service \"{namespace}/{name}\" is {protocol}; HTTP needs TCP");
+            let message = format!(
+                "port {port} of Service \"{namespace}/{name}\" is {protocol}; {} needs TCP",
+                if is_l4 { "a TCPRoute" } else { "HTTP" }
+            );
             return Err(unsupported_protocol(field, message));
         }
         return Err(not_found(field, no_port(ports, namespace, name, port)));
     };
     if let Some(protocol) = found.app_protocol.as_deref()
+        && !is_l4
         && AppProtocol::of(protocol) == AppProtocol::Unsupported
     {
         let message = format!(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use gateway_ir::{Action, ClusterKey, DiffItem, Endpoints, HttpRoute, RouteId, SharedMap, WeightedTarget};
+use gateway_ir::{ClusterKey, DiffItem, Endpoints, Route, RouteId, SharedMap, WeightedTarget};
 
 use crate::Severity;
 use crate::changes::Changes;
@@ -18,7 +18,7 @@ use crate::view;
 pub(crate) struct Clusters {
     memos: HashMap<ClusterKey, ClusterMemo>,
     /// The routes that they are of.
-    routes: SharedMap<RouteId, Arc<HttpRoute>>,
+    routes: SharedMap<RouteId, Arc<Route>>,
     /// Routes that refer to a cluster about which there is something to say: fields and messages.
     noted: BTreeMap<RouteId, Vec<(String, String)>>,
     endpoints: Arc<Endpoints>,
@@ -48,7 +48,7 @@ impl Clusters {
     /// clusters whose endpoints were collected.
     pub(crate) fn follow<'v, 'a: 'v>(
         &mut self,
-        routes: &SharedMap<RouteId, Arc<HttpRoute>>,
+        routes: &SharedMap<RouteId, Arc<Route>>,
         changes: &Changes,
         diagnostics: &mut Diagnostics,
         reader: impl Fn() -> Reader<'v, 'a>,
@@ -100,7 +100,7 @@ impl Clusters {
     /// Counts the references of `routes`, and collects the endpoints of clusters that are new.
     fn count<'v, 'a: 'v>(
         &mut self,
-        routes: &SharedMap<RouteId, Arc<HttpRoute>>,
+        routes: &SharedMap<RouteId, Arc<Route>>,
         reader: &impl Fn() -> Reader<'v, 'a>,
     ) -> Round {
         let mut round = Round::default();
@@ -112,7 +112,7 @@ impl Clusters {
                 DiffItem::Remove(id, old) => (id, Some(old), None),
             };
             round.routes.push(id.clone());
-            for (.., key) in new.into_iter().flat_map(|route| references(route)) {
+            for key in new.into_iter().flat_map(|route| route.clusters()) {
                 if !self.memos.contains_key(key) {
                     self.collect(key.clone(), reader());
                     round.new.insert(key.clone());
@@ -121,7 +121,7 @@ impl Clusters {
                     memo.references += 1;
                 }
             }
-            for (.., key) in old.into_iter().flat_map(|route| references(route)) {
+            for key in old.into_iter().flat_map(|route| route.clusters()) {
                 if let Some(memo) = self.memos.get_mut(key) {
                     memo.references -= 1;
                     if memo.references == 0 {
@@ -151,25 +151,11 @@ impl Clusters {
     }
 
     /// The field of each backend of a route about whose cluster there is something to say, and the message.
-    fn notes(&self, route: &HttpRoute) -> Vec<(String, String)> {
-        let note = |(rule, backend, key): (usize, usize, &ClusterKey)| {
-            let note = self.memos.get(key)?.state.note.clone()?;
+    fn notes(&self, route: &Route) -> Vec<(String, String)> {
+        let note = |(rule, backend, target): (usize, usize, &WeightedTarget)| {
+            let note = self.memos.get(target.cluster()?)?.state.note.clone()?;
             Some((format!("rules[{rule}].backendRefs[{backend}]"), note))
         };
-        references(route).filter_map(note).collect()
+        route.targets().filter_map(note).collect()
     }
-}
-
-/// The clusters that a route refers to, each time that it does, with the indices of rule and backend.
-fn references(route: &HttpRoute) -> impl Iterator<Item = (usize, usize, &ClusterKey)> {
-    route.rules.iter().enumerate().flat_map(|(index, rule)| {
-        let backends = match &rule.action {
-            Action::Forward(backends) => backends.as_slice(),
-            _ => &[],
-        };
-        backends.iter().enumerate().filter_map(move |(number, backend)| match &backend.target {
-            WeightedTarget::Cluster(key) => Some((index, number, key)),
-            WeightedTarget::Fail(_) => None,
-        })
-    })
 }

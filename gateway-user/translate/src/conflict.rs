@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use gateway_api_types::ProtocolType;
-use gateway_ir::{BindAddress, Hostname, ListenerId, Protocol};
+use gateway_ir::{BindAddress, Hostname, ListenerId, Opening, Serve};
 
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gateway::GatewayState;
@@ -24,7 +24,7 @@ const KEPT_APART_MAX: usize = 4;
 type Claims = BTreeMap<(BindAddress, u16), Claim>;
 
 struct Claim {
-    protocol: Protocol,
+    opening: Opening,
     hosts: BTreeMap<Option<Hostname>, ListenerId>,
     /// The listener that takes handshakes without a server name.
     nameless: Option<Nameless>,
@@ -84,31 +84,45 @@ fn within(listeners: &mut [ListenerState<'_>]) {
     }
 }
 
-/// HTTP in the clear and TLS cannot share a port. TCP listeners are not supported, so they never stand in the
-/// way of others (same section of the specification); UDP ports are separate ports.
+/// Listeners share a port if the first thing on a connection tells them apart: HTTP in the clear and TLS cannot, and a TCP
+/// listener with none at all (same section of the specification). UDP ports are separate ports.
 fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
-    let clear = |listener: &ListenerState<'_>| listener.spec.protocol == ProtocolType::Http;
-    let tls = |listener: &ListenerState<'_>| {
-        matches!(listener.spec.protocol, ProtocolType::Https | ProtocolType::Tls)
-    };
-    let clash =
-        one.spec.port == other.spec.port && ((clear(one) && tls(other)) || (tls(one) && clear(other)));
+    let (own, others) = (opening(&one.spec.protocol)?, opening(&other.spec.protocol)?);
+    let clash = one.spec.port == other.spec.port && (own != others || own == Opening::Bytes);
     clash.then(|| {
+        let (port, name) = (one.spec.port, &other.spec.name);
+        let message = match own == others {
+            true => {
+                format!("port {port} is taken by listener {name:?}, and TCP connections cannot be told apart")
+            }
+            false => format!(
+                "port {port} cannot speak {} here and {} for listener {name:?}",
+                one.spec.protocol, other.spec.protocol
+            ),
+        };
         ConfigError::new(
             reason::PROTOCOL_CONFLICT,
             format!("{}.protocol", one.field),
-            format!(
-                "port {} cannot speak {} here and {} for listener {:?}; give them different ports",
-                one.spec.port, one.spec.protocol, other.spec.protocol, other.spec.name
-            ),
+            format!("{message}; give them different ports"),
         )
     })
+}
+
+/// The first thing on connections of a protocol, also of one that is not served; `None` for protocols that share a port with
+/// any other.
+fn opening(protocol: &ProtocolType) -> Option<Opening> {
+    match protocol {
+        ProtocolType::Http => Some(Opening::Request),
+        ProtocolType::Https | ProtocolType::Tls => Some(Opening::ClientHello),
+        ProtocolType::Tcp => Some(Opening::Bytes),
+        ProtocolType::Udp | ProtocolType::Other(_) => None,
+    }
 }
 
 fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
     let same = one.spec.port == other.spec.port
         && one.spec.protocol == other.spec.protocol
-        && one.protocol.is_some()
+        && one.serve.is_some()
         && one.refused.is_none()
         && other.refused.is_none()
         && one.hostname == other.hostname;
@@ -116,6 +130,13 @@ fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Opti
 }
 
 fn hostname_fault(one: &ListenerState<'_>, other: &str) -> ConfigError {
+    if one.serve == Some(Serve::Tcp) {
+        let message = format!(
+            "port {} is taken by {other}, and TCP connections cannot be told apart; change port or address of one of them",
+            one.spec.port
+        );
+        return ConfigError::new(reason::PROTOCOL_CONFLICT, format!("{}.port", one.field), message);
+    }
     let host = match &one.hostname {
         Some(host) => format!("hostname \"{host}\""),
         None => "every hostname".to_owned(),
@@ -143,11 +164,11 @@ fn across(
     let addresses = gateway.addresses.clone();
     let object = view::gateway_ref(&gateway.name);
     for (listener, _) in gateway.listeners.iter_mut().zip(served).filter(|(_, served)| *served) {
-        let Some(protocol) = listener.protocol else { continue };
+        let Some(opening) = listener.serve.map(Serve::opening) else { continue };
         let port = listener.spec.port;
         let carved = || match options.address_ownership {
             AddressOwnership::Shared => None,
-            AddressOwnership::OldestNamespace => carved_out(listener, protocol, &addresses, claims),
+            AddressOwnership::OldestNamespace => carved_out(listener, opening, &addresses, claims),
         };
         let within = || match options.host_ownership {
             HostOwnership::Shared => None,
@@ -155,7 +176,7 @@ fn across(
         };
         let taken = addresses.iter().find_map(|address| {
             let claim = claims.get(&(*address, port))?;
-            if claim.protocol != protocol {
+            if claim.opening != opening {
                 return Some(across_protocol_fault(listener, claim));
             }
             let owner = claim.hosts.get(&listener.hostname)?;
@@ -176,7 +197,7 @@ fn across(
         }
         for address in &addresses {
             let claim = claims.entry((*address, port)).or_insert_with(|| Claim {
-                protocol,
+                opening,
                 hosts: BTreeMap::new(),
                 nameless: None,
             });
@@ -239,7 +260,7 @@ fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> ConfigE
 /// either.
 fn carved_out(
     listener: &ListenerState<'_>,
-    protocol: Protocol,
+    opening: Opening,
     addresses: &[BindAddress],
     claims: &Claims,
 ) -> Option<ConfigError> {
@@ -251,8 +272,7 @@ fn carved_out(
     let claim = claims.get(&(BindAddress::Any, port))?;
     let namespace = &listener.id.gateway.namespace;
     let owner = claim.hosts.values().find(|owner| owner.gateway.namespace != *namespace)?;
-    let reason =
-        if claim.protocol == protocol { reason::HOSTNAME_CONFLICT } else { reason::PROTOCOL_CONFLICT };
+    let reason = if claim.opening == opening { reason::HOSTNAME_CONFLICT } else { reason::PROTOCOL_CONFLICT };
     Some(ConfigError::new(
         reason,
         format!("{}.port", listener.field),

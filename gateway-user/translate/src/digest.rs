@@ -48,7 +48,7 @@ mod tests {
 
     use gateway_ir::{
         Bind, BindAddress, Certificate, Hostname, Listener, ListenerId, ListenerSettings, ListenerTls,
-        PrivateKey, Protocol, RouteId, RouteKind, SharedMap, TlsVersion,
+        PrivateKey, RouteId, RouteKind, Serve, SharedMap, TlsVersion,
     };
 
     use super::*;
@@ -62,12 +62,12 @@ mod tests {
         let listener = Listener {
             id: ListenerId { gateway, listener: "web".to_owned() },
             hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
+            serve: Serve::Http,
             tls: None,
             settings: ListenerSettings::default(),
             routes: (0..routes).map(route).collect(),
         };
-        let bind =
-            Bind { address: BindAddress::Any, port, protocol: Protocol::Http, listeners: vec![listener] };
+        let bind = Bind { address: BindAddress::Any, port, listeners: vec![listener] };
         Ir { binds: vec![bind], ..Ir::default() }
     }
 
@@ -118,6 +118,7 @@ mod tests {
             |gateway: &str, name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
                 id: ListenerId { gateway: ObjectName::new("edge", gateway), listener: name.to_owned() },
                 hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
+                serve: if tls.is_some() { Serve::Https } else { Serve::Http },
                 tls,
                 settings: ListenerSettings::default(),
                 routes: SharedMap::new(),
@@ -128,25 +129,23 @@ mod tests {
         };
         let (short, long) = (certificate("short", 2), certificate("long", 200));
         let ip = |text: &str| BindAddress::Ip(text.parse().unwrap());
-        let bind = |address, port, protocol, listeners| Bind { address, port, protocol, listeners };
+        let bind = |address, port, listeners| Bind { address, port, listeners };
         let ir = Ir {
             binds: vec![
                 bind(
                     BindAddress::Any,
                     80,
-                    Protocol::Http,
                     vec![
                         listener("plain", "web", None, None),
                         listener("hosts", "exact", Some("a.example.com"), None),
                         listener("hosts", "wildcard", Some("*.example.com"), None),
                     ],
                 ),
-                bind(ip("10.0.0.1"), 8080, Protocol::Http, vec![listener("addresses", "v4", None, None)]),
-                bind(ip("fd00::1"), 8080, Protocol::Http, vec![listener("addresses", "v6", None, None)]),
+                bind(ip("10.0.0.1"), 8080, vec![listener("addresses", "v4", None, None)]),
+                bind(ip("fd00::1"), 8080, vec![listener("addresses", "v6", None, None)]),
                 bind(
                     BindAddress::Any,
                     443,
-                    Protocol::Https,
                     vec![
                         listener("none", "tls", Some("none.example.com"), tls(&[], TlsVersion::Tls12, false)),
                         listener(

@@ -55,9 +55,10 @@ pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> Cluster
     let note = match (chosen.is_empty(), refused.is_empty()) {
         (true, true) => Some(why_none(slices, &port_name, cluster)),
         (true, false) => Some(format!(
-            "Service \"{}\" has no endpoint for port {} that may be used; requests are answered with 503; {}",
+            "Service \"{}\" has no endpoint for port {} that may be used; {}; {}",
             cluster.service,
             cluster.port,
+            fate(cluster),
             endpoint_policy::describe(&refused)
         )),
         (false, false) => {
@@ -118,9 +119,14 @@ fn is_served_family(slice: &EndpointSlice) -> bool {
     matches!(slice.address_type.as_str(), "IPv4" | "IPv6")
 }
 
+/// The fate of requests or connections to a cluster without endpoints.
+fn fate(cluster: &ClusterKey) -> &'static str {
+    if cluster.protocol.is_tcp() { "connections are reset" } else { "requests are answered with 503" }
+}
+
 fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) -> String {
     let service = &cluster.service;
-    let answer = "requests are answered with 503";
+    let answer = fate(cluster);
     if slices.is_empty() {
         return format!(
             "Service \"{service}\" has no EndpointSlice (label kubernetes.io/service-name: {}); {answer}",

@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 29] = [
+const CLAIMED: [(&str, Minor); 30] = [
     ("GRPCRoute", V1_6),
     ("GRPCRouteNamedRouteRule", V1_6),
     ("GRPCRouteRequestHeaderModifier", V1_7),
@@ -44,6 +44,7 @@ const CLAIMED: [(&str, Minor); 29] = [
     ("HTTPRouteResponseHeaderModification", V1_6),
     ("HTTPRouteSchemeRedirect", V1_6),
     ("ReferenceGrant", V1_6),
+    ("TCPRoute", V1_6),
 ];
 
 /// The support that follows from the installed definitions.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
-use gateway_ir::{BindAddress, ListenerSettings, NodeSelector, ObjectName, Protocol};
+use gateway_ir::{BindAddress, ListenerSettings, NodeSelector, ObjectName, Serve};
 
 use crate::Severity;
 use crate::assignment::{Assignments, is_ours_to_choose};
@@ -164,7 +164,7 @@ fn client_certificates(gateway: &Gateway, listener: &ListenerState<'_>) -> Optio
         Some((at, own)) => (format!("tls.frontend.perPort[{at}].tls.validation"), &own.tls),
         None => ("tls.frontend.default.validation".to_owned(), &frontend.default),
     };
-    (listener.protocol == Some(Protocol::Https) && config.validation.is_some()).then(|| {
+    (listener.serve == Some(Serve::Https) && config.validation.is_some()).then(|| {
         let message = "client certificates cannot be checked, and serving without would let everybody in";
         ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
     })

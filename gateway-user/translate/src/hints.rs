@@ -1,7 +1,7 @@
 //! Leftovers: objects that are valid and do nothing.
 
 use gateway_api_types::{Kind, ObjectKey, ParentReference};
-use gateway_ir::ObjectName;
+use gateway_ir::{ObjectName, Serve};
 
 use crate::Severity;
 use crate::diagnostics::{Diagnostics, ObjectRef};
@@ -10,10 +10,9 @@ use crate::read::find_gateway;
 use crate::view::{self, View};
 
 /// Kinds that can be written and are not served.
-const NOT_SERVED: [Kind; 9] = [
+const NOT_SERVED: [Kind; 8] = [
     Kind::ListenerSet,
     Kind::TlsRoute,
-    Kind::TcpRoute,
     Kind::UdpRoute,
     Kind::BackendTlsPolicy,
     Kind::XBackend,
@@ -36,10 +35,11 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: 
     for gateway in gateways {
         for listener in gateway.listeners.iter().filter(|listener| gateway.serves(listener)) {
             if listener.attached_routes == 0 {
-                let message = format!(
-                    "no route is attached to listener {:?}; requests are answered with 404",
-                    listener.spec.name
-                );
+                let fate = match listener.serve {
+                    Some(Serve::Tcp) => "connections are reset",
+                    _ => "requests are answered with 404",
+                };
+                let message = format!("no route is attached to listener {:?}; {fate}", listener.spec.name);
                 diagnostics.push(
                     Severity::Note,
                     &view::gateway_ref(&gateway.name),
@@ -63,7 +63,6 @@ fn parents<'a>(view: &View<'a>, kind: Kind, key: &ObjectKey) -> Option<&'a [Pare
     let resources = view.resources;
     Some(match kind {
         Kind::TlsRoute => &resources.tls_routes.get(key)?.spec.parent_refs,
-        Kind::TcpRoute => &resources.tcp_routes.get(key)?.spec.parent_refs,
         Kind::UdpRoute => &resources.udp_routes.get(key)?.spec.parent_refs,
         _ => return None,
     })
@@ -101,7 +100,6 @@ fn keys<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a ObjectKey> {
     match kind {
         Kind::ListenerSet => resources.listener_sets.keys().collect(),
         Kind::TlsRoute => resources.tls_routes.keys().collect(),
-        Kind::TcpRoute => resources.tcp_routes.keys().collect(),
         Kind::UdpRoute => resources.udp_routes.keys().collect(),
         Kind::BackendTlsPolicy => resources.backend_tls_policies.keys().collect(),
         Kind::XBackend => resources.xbackends.keys().collect(),

@@ -18,8 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gateway_api_types::{Condition, ConditionStatus, RouteStatus};
+use gateway_ir::order::by_age;
 use gateway_ir::{
-    Action, Hostname, HttpRoute, HttpRule, Ir, Listener, ListenerId, MatchHostname, PathMatch, RouteId,
+    Action, Hostname, HttpRule, Ir, Listener, ListenerId, MatchHostname, PathMatch, Route, RouteId,
     RouteMatch, RuleError, RuleErrorKind,
 };
 
@@ -35,7 +36,7 @@ pub(crate) struct OverBudget(BTreeMap<RouteId, BTreeMap<usize, String>>);
 
 /// One rule on one host.
 struct Entry<'a> {
-    route: &'a HttpRoute,
+    route: &'a Route,
     rule: usize,
 }
 
@@ -74,35 +75,31 @@ pub(crate) fn over(ir: &Ir, heavy: &BTreeSet<&ListenerId>, total: impl Fn(&Route
 
 impl OverBudget {
     fn judge(&mut self, ir: &Ir, listener: &Listener, total: impl Fn(&RouteId) -> usize) {
-        let mut hosts: BTreeMap<Option<&Hostname>, Vec<&Arc<HttpRoute>>> = BTreeMap::new();
+        let mut hosts: BTreeMap<Option<&Hostname>, Vec<&Arc<Route>>> = BTreeMap::new();
         for (id, hostnames) in listener.routes.iter().filter(|(id, _)| total(id) > 0) {
-            let Some(route) = ir.http_routes.get(id) else { continue };
+            let Some(route) = ir.routes.get(id) else { continue };
             for hostname in hostnames.iter() {
                 hosts.entry(hostname.effective.as_ref()).or_default().push(route);
             }
         }
         for (host, routes) in &hosts {
             let budget = CONDITIONS_MAX >> above(*host, &hosts);
-            if routes.iter().map(|route| total(&route.id)).sum::<usize>() > budget {
+            if routes.iter().map(|route| total(route.id())).sum::<usize>() > budget {
                 self.judge_host(*host, routes, budget);
             }
         }
     }
 
     /// Oldest first, as long as there is room.
-    fn judge_host(&mut self, host: Option<&Hostname>, routes: &[&Arc<HttpRoute>], budget: usize) {
+    fn judge_host(&mut self, host: Option<&Hostname>, routes: &[&Arc<Route>], budget: usize) {
         let entries =
-            routes.iter().flat_map(|route| (0..route.rules.len()).map(|rule| Entry { route, rule }));
+            routes.iter().flat_map(|route| (0..route.http_rules().len()).map(|rule| Entry { route, rule }));
         let mut entries: Vec<_> = entries.collect();
-        let age = |entry: &Entry<'_>| (entry.route.created.is_none(), entry.route.created);
-        entries.sort_by(|a, b| {
-            let names = || a.route.id.object.alphabetical(&b.route.id.object);
-            age(a).cmp(&age(b)).then_with(names).then_with(|| a.rule.cmp(&b.rule))
-        });
+        entries.sort_by(|a, b| by_age(a.route, b.route).then_with(|| a.rule.cmp(&b.rule)));
         // Conditions that every request can meet, and those under each first element.
         let (mut common, mut most, mut under) = (0, 0, HashMap::<&str, usize>::new());
         for entry in entries {
-            let Some(rule) = entry.route.rules.get(entry.rule) else { continue };
+            let Some(rule) = entry.route.http_rules().get(entry.rule) else { continue };
             let mut own: BTreeMap<Option<&str>, usize> = BTreeMap::new();
             for one in &rule.matches {
                 *own.entry(first_element(&one.path)).or_default() += of_match(one);
@@ -114,7 +111,7 @@ impl OverBudget {
             let needs = common + own_common + new_most;
             if needs > budget && conditions(rule) > 0 {
                 let message = message(entry.rule, conditions(rule), host, needs, budget);
-                self.0.entry(entry.route.id.clone()).or_default().insert(entry.rule, message);
+                self.0.entry(entry.route.id().clone()).or_default().insert(entry.rule, message);
                 continue;
             }
             (common, most) = (common + own_common, new_most);
@@ -139,8 +136,8 @@ impl OverBudget {
     /// The status without them.
     pub(crate) fn apply(&self, ir: &mut Ir) {
         for (id, rules) in &self.0 {
-            let Some(route) = ir.http_routes.get_mut(id) else { continue };
-            let mut new = HttpRoute::clone(route);
+            let Some(route) = ir.routes.get_mut(id) else { continue };
+            let Route::Http(mut new) = Route::clone(route) else { continue };
             for (at, message) in rules {
                 let Some(rule) = new.rules.get_mut(*at) else { continue };
                 // Each path once.
@@ -153,7 +150,7 @@ impl OverBudget {
                 let failure = RuleError { kind: RuleErrorKind::InvalidRule, message: message.clone() };
                 rule.action = Action::Fail(failure);
             }
-            *route = Arc::new(new);
+            *route = Arc::new(new.into());
         }
     }
 
@@ -202,7 +199,7 @@ impl OverBudget {
 }
 
 /// Number of host patterns that cover this one: each halves a wildcard's budget.
-fn above(host: Option<&Hostname>, hosts: &BTreeMap<Option<&Hostname>, Vec<&Arc<HttpRoute>>>) -> u32 {
+fn above(host: Option<&Hostname>, hosts: &BTreeMap<Option<&Hostname>, Vec<&Arc<Route>>>) -> u32 {
     let Some(Hostname::Wildcard(suffix)) = host else { return 0 };
     let wildcards = suffix.match_indices('.').filter_map(|(dot, _)| suffix.get(dot + 1..));
     let wider =

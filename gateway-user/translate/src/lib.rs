@@ -45,6 +45,7 @@ mod rule;
 mod selector;
 mod served;
 mod settings;
+mod shadowed;
 mod slice;
 mod status;
 mod suggest;

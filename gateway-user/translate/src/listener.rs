@@ -3,7 +3,7 @@
 use gateway_api_types::{
     FromNamespaces, GATEWAY_GROUP, Kind, Listener, ProtocolType, RouteGroupKind, RouteNamespaces,
 };
-use gateway_ir::{Hostname, ListenerId, ListenerTls, ObjectName, Protocol};
+use gateway_ir::{Hostname, ListenerId, ListenerTls, ObjectName, Serve};
 
 use crate::certificate::Certificates;
 use crate::diagnostics::ConfigError;
@@ -22,7 +22,7 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) field: String,
     pub(crate) spec: &'a Listener,
     /// `None` if the protocol is not supported.
-    pub(crate) protocol: Option<Protocol>,
+    pub(crate) serve: Option<Serve>,
     pub(crate) hostname: Option<Hostname>,
     /// `supportedKinds`: those asked for, less those not supported.
     pub(crate) kinds: Vec<RouteGroupKind>,
@@ -60,11 +60,15 @@ impl<'a> ListenerState<'a> {
         spec: &'a Listener,
     ) -> Self {
         let field = format!("listeners[{index}]");
-        let protocol = protocol(&spec.protocol);
-        let (kinds, wrong_kinds) = route_kinds(spec, protocol, &field);
-        let hostname = hostname(spec, &field);
+        let serve = serve(&spec.protocol);
+        let (kinds, wrong_kinds) = route_kinds(spec, serve, &field);
+        let hostname = match serve {
+            // Connections have none; the schema refuses the field.
+            Some(Serve::Tcp) => Ok(None),
+            _ => hostname(spec, &field),
+        };
         let namespaces = allowed_namespaces(&spec.allowed_routes.namespaces, &field);
-        let mut secured = (protocol == Some(Protocol::Https))
+        let mut secured = (serve == Some(Serve::Https))
             .then(|| TlsState::new(view, certificates, &gateway.namespace, spec, &field));
         if let (Some(secured), Ok(hostname)) = (&mut secured, &hostname) {
             secured.check_names(hostname.as_ref(), &field);
@@ -74,7 +78,7 @@ impl<'a> ListenerState<'a> {
         // Certificates first: without one nothing can be served.
         unresolved.extend(wrong_kinds);
         let refused = [
-            unsupported_protocol(spec, protocol, &field),
+            unsupported_protocol(spec, serve, &field),
             filters(spec, &field),
             hostname.as_ref().err().cloned(),
             namespaces.as_ref().err().cloned(),
@@ -84,7 +88,7 @@ impl<'a> ListenerState<'a> {
             id: ListenerId { gateway: gateway.clone(), listener: spec.name.clone() },
             field,
             spec,
-            protocol,
+            serve,
             hostname: hostname.unwrap_or_default(),
             kinds,
             namespaces: namespaces.unwrap_or(AllowedNamespaces::Nothing),
@@ -99,7 +103,7 @@ impl<'a> ListenerState<'a> {
 
     /// True if it reaches the tables, as far as the listener goes.
     pub(crate) fn is_served(&self) -> bool {
-        self.protocol.is_some() && self.refused.is_none() && self.conflict.is_none()
+        self.serve.is_some() && self.refused.is_none() && self.conflict.is_none()
     }
 
     /// Why no connection to it can be secured, if so.
@@ -116,7 +120,7 @@ impl<'a> ListenerState<'a> {
     pub(crate) fn allows(&self, reader: &Reader<'_, '_>, kind: &str, namespace: &str) -> Result<(), String> {
         let name = &self.spec.name;
         if !self.kinds.iter().any(|allowed| allowed.group == GATEWAY_GROUP && allowed.kind == kind) {
-            return Err(match self.protocol {
+            return Err(match self.serve {
                 None => {
                     format!("listener {name:?} has protocol {}, which is not supported", self.spec.protocol)
                 }
@@ -149,22 +153,23 @@ impl<'a> ListenerState<'a> {
     }
 }
 
-fn protocol(spec: &ProtocolType) -> Option<Protocol> {
+fn serve(spec: &ProtocolType) -> Option<Serve> {
     match spec {
-        ProtocolType::Http => Some(Protocol::Http),
-        ProtocolType::Https => Some(Protocol::Https),
+        ProtocolType::Http => Some(Serve::Http),
+        ProtocolType::Https => Some(Serve::Https),
+        ProtocolType::Tcp => Some(Serve::Tcp),
         _ => None,
     }
 }
 
-fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str) -> Option<ConfigError> {
-    protocol.is_none().then(|| {
+fn unsupported_protocol(spec: &Listener, serve: Option<Serve>, field: &str) -> Option<ConfigError> {
+    serve.is_none().then(|| {
         let slip = matches!(spec.protocol, ProtocolType::Other(_)).then_some("HTTP");
         let hint = suggest::did_you_mean(spec.protocol.as_str(), slip, &SearchBudget::default());
         ConfigError::new(
             reason::UNSUPPORTED_PROTOCOL,
             format!("{field}.protocol"),
-            format!("protocol {} is not supported; supported: HTTP, HTTPS{hint}", spec.protocol),
+            format!("protocol {} is not supported; supported: HTTP, HTTPS, TCP{hint}", spec.protocol),
         )
     })
 }
@@ -210,15 +215,16 @@ fn allowed_namespaces(spec: &RouteNamespaces, field: &str) -> Result<AllowedName
 /// The kinds that may attach, and what is wrong with those asked for.
 fn route_kinds(
     spec: &Listener,
-    protocol: Option<Protocol>,
+    serve: Option<Serve>,
     field: &str,
 ) -> (Vec<RouteGroupKind>, Option<ConfigError>) {
-    let supported: &[&str] = match protocol {
-        Some(Protocol::Http | Protocol::Https) => &["HTTPRoute", "GRPCRoute"],
+    let supported: &[&str] = match serve {
+        Some(Serve::Http | Serve::Https) => &["HTTPRoute", "GRPCRoute"],
+        Some(Serve::Tcp) => &["TCPRoute"],
         None => &[],
     };
     let asked = &spec.allowed_routes.kinds;
-    if asked.is_empty() || protocol.is_none() {
+    if asked.is_empty() || serve.is_none() {
         let all = supported.iter().map(|kind| gateway_kind(kind)).collect();
         return (all, None);
     }

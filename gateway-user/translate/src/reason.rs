@@ -18,6 +18,8 @@ pub(crate) mod kind {
     pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
     /// Of our own, on a Gateway and a GatewayClass: whether the settings of their GatewayConfigs are in force as written.
     pub(crate) const SETTINGS_APPLIED: &str = "sluice.dev/SettingsApplied";
+    /// Of our own, on a route's parent: an older route has all connections of a listener.
+    pub(crate) const SHADOWED: &str = "sluice.dev/Shadowed";
     pub(crate) const SUPPORTED_VERSION: &str = "SupportedVersion";
 }
 
@@ -49,6 +51,8 @@ pub(crate) const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostna
 pub(crate) const NO_MATCHING_PARENT: &str = "NoMatchingParent";
 pub(crate) const NO_RESOURCES: &str = "NoResources";
 pub(crate) const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
+/// Of our own, with `sluice.dev/Shadowed`.
+pub(crate) const OLDER_ROUTE: &str = "OlderRoute";
 pub(crate) const PENDING: &str = "Pending";
 pub(crate) const PORT_UNAVAILABLE: &str = "PortUnavailable";
 pub(crate) const PROGRAMMED: &str = "Programmed";

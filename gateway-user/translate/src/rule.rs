@@ -1,9 +1,9 @@
 //! One rule of a route: matches, filters, backends, timeouts, and everything that is wrong with them.
 
-use gateway_api_types::{HttpBackendRef, HttpRouteFilterType, HttpRouteTimeouts};
+use gateway_api_types::{BackendObjectReference, HttpBackendRef, HttpRouteFilterType, HttpRouteTimeouts};
 use gateway_ir::{
-    Action, Filter, HttpRule, RouteId, RouteKind, RuleError, RuleErrorKind, Timeouts, WeightedBackend,
-    WeightedTarget,
+    Action, Filter, HttpRule, L4Backend, L4Rule, RouteId, RouteKind, RuleError, RuleErrorKind, Timeouts,
+    WeightedBackend, WeightedTarget,
 };
 
 use crate::diagnostics::ConfigError;
@@ -11,13 +11,19 @@ use crate::grants::Referrer;
 use crate::matching::ExpressionUse;
 use crate::price::RejectedParts;
 use crate::read::Reader;
-use crate::route::{RuleSpec, failure};
+use crate::route::{L4RuleSpec, RuleSpec, fate};
 use crate::{backend, duration, filters, matching, reason, unreachable};
 
 /// A translated rule and what status and findings say about it.
 #[derive(Debug)]
-pub(crate) struct RuleState {
-    pub(crate) rule: HttpRule,
+pub(crate) struct RuleState<R> {
+    pub(crate) rule: R,
+    pub(crate) report: RuleReport,
+}
+
+/// Everything that status and findings say about a rule.
+#[derive(Debug, Default)]
+pub(crate) struct RuleReport {
     /// The errors for which it responds 500 as a whole; empty if it is served: `Accepted` or
     /// `PartiallyInvalid`.
     pub(crate) invalid: Vec<ConfigError>,
@@ -37,7 +43,7 @@ pub(crate) fn translate(
     index: usize,
     spec: &RuleSpec<'_>,
     refusals: &RejectedParts,
-) -> RuleState {
+) -> RuleState<HttpRule> {
     let field = format!("rules[{index}]");
     let of_rule = refusals.rules.get(&index);
     let judge = |text: &str| match (refusals.texts.get(text), of_rule) {
@@ -57,35 +63,58 @@ pub(crate) fn translate(
             action: Action::Forward(Vec::new()),
             timeouts: Timeouts::default(),
         },
-        invalid: bad_matches,
-        unresolved: Vec::new(),
-        ignored: not_built(spec, &field),
-        doubted: Vec::new(),
+        report: RuleReport {
+            invalid: bad_matches,
+            ignored: not_built(spec, &field),
+            ..RuleReport::default()
+        },
     };
-    state.ignored.extend(unreachable::conditions(&spec.matches, reader.requests(), &field));
+    state.report.ignored.extend(unreachable::conditions(&spec.matches, reader.requests(), &field));
     let backends = backends(reader, Referrer::route(route), spec, &field, &mut state);
     match chain_and_timeouts(spec, &field, &mut state) {
         Ok(redirect) => {
-            let ignored = &mut state.ignored;
+            let ignored = &mut state.report.ignored;
             state.rule.action = action(route.kind, redirect, backends, &field, ignored);
         }
-        Err(error) => state.invalid.push(error),
+        Err(error) => state.report.invalid.push(error),
     }
-    if !state.invalid.is_empty() {
-        let message = reason::join_errors(&state.invalid);
+    if !state.report.invalid.is_empty() {
+        let message = reason::join_errors(&state.report.invalid);
         state.rule.filters.clear();
         state.rule.action = Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message });
     }
     state
 }
 
+/// Translates the only rule of a route for connections.
+pub(crate) fn translate_l4(
+    reader: &Reader<'_, '_>,
+    route: &RouteId,
+    spec: L4RuleSpec<'_>,
+) -> RuleState<L4Rule> {
+    let (field, referrer) = ("rules[0]", Referrer::route(route));
+    let mut report = RuleReport::default();
+    let backends = spec.backends.iter().enumerate().map(|(index, reference)| {
+        let field = format!("{field}.backendRefs[{index}]");
+        let target = target(reader, referrer, &reference.backend, &field, &mut report);
+        L4Backend { weight: reference.weight, target }
+    });
+    let backends: Vec<_> = backends.collect();
+    if backends.iter().all(|backend| backend.weight == 0) {
+        report
+            .ignored
+            .push((format!("{field}.backendRefs"), format!("every weight is 0; {}", fate(route.kind))));
+    }
+    RuleState { rule: L4Rule { name: spec.name.map(str::to_owned), backends }, report }
+}
+
 fn chain_and_timeouts(
     spec: &RuleSpec<'_>,
     field: &str,
-    state: &mut RuleState,
+    state: &mut RuleState<HttpRule>,
 ) -> Result<Option<gateway_ir::Redirect>, ConfigError> {
     let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
-    state.ignored.extend(chain.ignored);
+    state.report.ignored.extend(chain.ignored);
     state.rule.filters = chain.filters;
     state.rule.timeouts = timeouts(spec.timeouts, field)?;
     if chain.redirect.is_some() && !spec.backends.is_empty() {
@@ -113,10 +142,10 @@ fn action(
     }
     let (field, what) = match (backends.is_empty(), kind) {
         (true, RouteKind::HTTPRoute) => (field.to_owned(), "no backendRefs and no RequestRedirect"),
-        (true, RouteKind::GRPCRoute) => (field.to_owned(), "no backendRefs"),
+        (true, _) => (field.to_owned(), "no backendRefs"),
         (false, _) => (format!("{field}.backendRefs"), "every weight is 0"),
     };
-    let message = format!("{what}; requests are answered with {}", failure(kind));
+    let message = format!("{what}; {}", fate(kind));
     let failure = RuleError { kind: RuleErrorKind::NoBackend, message: format!("{field}: {message}") };
     ignored.push((field, message));
     Action::Fail(failure)
@@ -127,30 +156,16 @@ fn backends(
     referrer: Referrer<'_>,
     spec: &RuleSpec<'_>,
     field: &str,
-    state: &mut RuleState,
+    state: &mut RuleState<HttpRule>,
 ) -> Vec<WeightedBackend> {
     let mut backends = Vec::with_capacity(spec.backends.len());
     for (index, reference) in spec.backends.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
-        let target = match backend::resolve(reader, referrer, &reference.backend, &field) {
-            Ok(backend) => {
-                state.ignored.extend(backend.note);
-                let service = &backend.cluster.service;
-                let refused = reader.refused_endpoints(&service.namespace, &service.name);
-                let told = |refused| (field.clone(), format!("Service \"{service}\": {refused}"));
-                state.doubted.extend(refused.map(told));
-                WeightedTarget::Cluster(backend.cluster)
-            }
-            Err(unresolved) => {
-                let failure = RuleError { kind: unresolved.kind, message: unresolved.error.plain() };
-                state.unresolved.push(unresolved.error);
-                WeightedTarget::Fail(failure)
-            }
-        };
+        let target = target(reader, referrer, &reference.backend, &field, &mut state.report);
         let filters = match backend_filters(spec, reference, &field, state) {
             Ok(filters) => filters,
             Err(error) => {
-                state.invalid.push(error);
+                state.report.invalid.push(error);
                 Vec::new()
             }
         };
@@ -159,16 +174,41 @@ fn backends(
     backends
 }
 
+/// The destination of a backendRef.
+fn target(
+    reader: &Reader<'_, '_>,
+    referrer: Referrer<'_>,
+    reference: &BackendObjectReference,
+    field: &str,
+    report: &mut RuleReport,
+) -> WeightedTarget {
+    match backend::resolve(reader, referrer, reference, field) {
+        Ok(backend) => {
+            report.ignored.extend(backend.note);
+            let service = &backend.cluster.service;
+            let refused = reader.refused_endpoints(&service.namespace, &service.name);
+            let told = |refused| (field.to_owned(), format!("Service \"{service}\": {refused}"));
+            report.doubted.extend(refused.map(told));
+            WeightedTarget::Cluster(backend.cluster)
+        }
+        Err(unresolved) => {
+            let failure = RuleError { kind: unresolved.kind, message: unresolved.error.plain() };
+            report.unresolved.push(unresolved.error);
+            WeightedTarget::Fail(failure)
+        }
+    }
+}
+
 /// Filters of one backendRef. They run after the rule's, so a redirect comes too late here, and a path that
 /// the rule has rewritten has no prefix left to replace.
 fn backend_filters(
     rule: &RuleSpec<'_>,
     spec: &HttpBackendRef,
     field: &str,
-    state: &mut RuleState,
+    state: &mut RuleState<HttpRule>,
 ) -> Result<Vec<Filter>, ConfigError> {
     let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
-    state.ignored.extend(chain.ignored);
+    state.report.ignored.extend(chain.ignored);
     if chain.redirect.is_some() {
         return Err(ConfigError::new(
             reason::UNSUPPORTED_VALUE,

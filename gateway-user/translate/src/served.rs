@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_api_types::RouteStatus;
+use gateway_ir::order::by_age;
 use gateway_ir::{
-    AttachedRoutes, HttpRoute, Ir, ListenerId, MatchHostname, ObjectName, RouteId, SharedMap, shared_map,
+    AttachedRoutes, Ir, ListenerId, MatchHostname, ObjectName, Route, RouteId, Serve, SharedMap, shared_map,
 };
 
 use crate::assemble::{self, Place};
@@ -17,13 +18,14 @@ use crate::hosts::{Affected, Hosts, RouteVerdict};
 use crate::memo::{Edited, Routes};
 use crate::read::find_gateway;
 use crate::route::OwnRoute;
+use crate::shadowed::Shadowed;
 
 /// Routes where they are served, and their statuses.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
     /// The Gateways, and for each listener whether it is served: what places mean.
     shape: Vec<(ObjectName, Vec<bool>)>,
-    http_routes: SharedMap<RouteId, Arc<HttpRoute>>,
+    routes: SharedMap<RouteId, Arc<Route>>,
     listeners: BTreeMap<Place, OnListener>,
     statuses: SharedMap<RouteId, Arc<RouteStatus>>,
 }
@@ -82,10 +84,10 @@ impl Served {
         hosts: &Hosts,
         before: &Self,
     ) -> Self {
-        let (mut http_routes, mut statuses) = (Vec::new(), Vec::new());
+        let (mut served, mut statuses) = (Vec::new(), Vec::new());
         let mut listeners: BTreeMap<Place, (Vec<_>, OnListener)> = BTreeMap::new();
         for own in routes.own() {
-            let (id, verdict) = (&own.ir.id, hosts.verdict(&own.ir.id));
+            let (id, verdict) = (own.ir.id(), hosts.verdict(own.ir.id()));
             let (here, is_served) = places(own, verdict, gateways);
             for (place, conditions) in loads(gateways, own) {
                 listeners.entry(place).or_default().1.conditions += conditions;
@@ -98,7 +100,7 @@ impl Served {
                 }
             }
             if is_served {
-                http_routes.push((id.clone(), Arc::clone(&own.ir)));
+                served.push((id.clone(), Arc::clone(&own.ir)));
             }
             let status = verdict.map_or(&own.status, |verdict| &verdict.status);
             statuses.push((id.clone(), Arc::clone(status)));
@@ -110,7 +112,7 @@ impl Served {
         Self {
             shape,
             listeners: listeners.collect(),
-            http_routes: shared_map(Some(&before.http_routes), http_routes),
+            routes: shared_map(Some(&before.routes), served),
             statuses: shared_map(Some(&before.statuses), statuses),
         }
     }
@@ -120,7 +122,7 @@ impl Served {
         let attached = |place: Place| self.listeners.get(&place).map(|one| one.attached.clone());
         Ir {
             binds: assemble::binds(gateways, |place| attached(place).unwrap_or_default()),
-            http_routes: self.http_routes.clone(),
+            routes: self.routes.clone(),
         }
     }
 
@@ -134,6 +136,23 @@ impl Served {
             .collect()
     }
 
+    /// The routes of TCP listeners that are not the oldest one there.
+    pub(crate) fn shadowed(&self, gateways: &[GatewayState<'_>]) -> Shadowed {
+        let mut shadowed = Shadowed::default();
+        for (place, one) in &self.listeners {
+            let listener = gateways.get(place.0).and_then(|gateway| gateway.listeners.get(place.1));
+            let Some(listener) = listener.filter(|listener| listener.serve == Some(Serve::Tcp)) else {
+                continue;
+            };
+            let routes = || one.attached.keys().filter_map(|id| self.routes.get(id));
+            let Some(oldest) = routes().min_by(|a, b| by_age(a, b)) else { continue };
+            for younger in routes().filter(|route| !Arc::ptr_eq(route, oldest)) {
+                shadowed.add(younger.id(), &listener.id, oldest.id());
+            }
+        }
+        shadowed
+    }
+
     /// Counts routes on listeners. The number does not depend on whether the listener is served
     /// (`ListenerStatus.attachedRoutes`), only on whether the route is accepted.
     pub(crate) fn count_attached(
@@ -144,12 +163,12 @@ impl Served {
     ) {
         let mut refused_on: BTreeMap<Place, usize> = BTreeMap::new();
         for own in refused.routes().filter_map(|id| routes.find(id)) {
-            if own.is_valid && refused.is_whole(&own.ir.id, own.ir.rules.len()) {
+            if own.is_valid && refused.is_whole(own.ir.id(), own.ir.http_rules().len()) {
                 for place in
                     own.attachments.iter().filter_map(|one| place(gateways, one)).collect::<BTreeSet<_>>()
                 {
                     let is_here =
-                        self.listeners.get(&place).is_some_and(|one| one.attached.contains_key(&own.ir.id));
+                        self.listeners.get(&place).is_some_and(|one| one.attached.contains_key(own.ir.id()));
                     *refused_on.entry(place).or_default() += usize::from(is_here);
                 }
             }
@@ -169,11 +188,17 @@ impl Served {
         &self,
         routes: &Routes,
         refused: &OverBudget,
+        shadowed: &Shadowed,
     ) -> SharedMap<RouteId, Arc<RouteStatus>> {
         let mut statuses = self.statuses.clone();
         for own in refused.routes().filter_map(|id| routes.find(id)) {
-            if let Some(status) = statuses.get_mut(&own.ir.id) {
-                *status = refused.tell(&own.ir.id, own.ir.rules.len(), status);
+            if let Some(status) = statuses.get_mut(own.ir.id()) {
+                *status = refused.tell(own.ir.id(), own.ir.http_rules().len(), status);
+            }
+        }
+        for id in shadowed.routes() {
+            if let Some(status) = statuses.get_mut(id) {
+                *status = shadowed.put_into(id, status);
             }
         }
         statuses
@@ -205,7 +230,7 @@ impl Served {
             self.listeners.entry(place).or_default().put(id, hostnames, now.is_some_and(|own| own.is_valid));
         }
         let route = now.filter(|_| is_served).map(|own| &own.ir);
-        put(&mut self.http_routes, id, route);
+        put(&mut self.routes, id, route);
         let status = now.map(|own| verdict.map_or(&own.status, |verdict| &verdict.status));
         put(&mut self.statuses, id, status);
     }

@@ -199,7 +199,7 @@ fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> 
     };
     let resolved = match listener.unresolved.first() {
         Some(error) => (ConditionStatus::False, error.reason, reason::join_errors(&listener.unresolved)),
-        None if listener.protocol.is_none() => {
+        None if listener.serve.is_none() => {
             let message = format!("not looked at: protocol {} is not supported", listener.spec.protocol);
             (ConditionStatus::Unknown, reason::PENDING, message)
         }
@@ -257,7 +257,7 @@ fn by_name<K: Display, V: Serialize, S: Serializer>(
     serializer.collect_map(map.iter().map(|(name, status)| (name.to_string(), status)))
 }
 
-/// `httpRoutes`, always, and `grpcRoutes`, each by name.
+/// `httpRoutes`, always, and those of other kinds that there are, each by name.
 fn by_kind_and_name<S: Serializer>(
     routes: &SharedMap<RouteId, Arc<RouteStatus>>,
     serializer: S,
@@ -266,10 +266,9 @@ fn by_kind_and_name<S: Serializer>(
         let own = routes.iter().filter(|(id, _)| id.kind == kind);
         own.map(|(id, status)| (id.object.to_string(), &**status)).collect()
     };
-    let grpc = of(RouteKind::GRPCRoute);
     let mut fields = BTreeMap::from([("httpRoutes", of(RouteKind::HTTPRoute))]);
-    if !grpc.is_empty() {
-        fields.insert("grpcRoutes", grpc);
-    }
+    let others = [("grpcRoutes", RouteKind::GRPCRoute), ("tcpRoutes", RouteKind::TCPRoute)];
+    let others = others.into_iter().map(|(field, kind)| (field, of(kind)));
+    fields.extend(others.filter(|(_, routes)| !routes.is_empty()));
     fields.serialize(serializer)
 }

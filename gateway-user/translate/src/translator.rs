@@ -157,9 +157,11 @@ impl PreviousState {
         self.served.follow(&gateways, &self.routes, &self.hosts, &edited, &affected);
         let mut ir = self.served.ir(&gateways);
         let refused = self.refuse_over_budget(&mut ir, &gateways, &mut diagnostics);
-        rebuilt.clusters = self.clusters.follow(&ir.http_routes, &changes, &mut diagnostics, reader);
+        rebuilt.clusters = self.clusters.follow(&ir.routes, &changes, &mut diagnostics, reader);
         let endpoints = self.clusters.endpoints();
 
+        let shadowed = self.served.shadowed(&gateways);
+        shadowed.tell(&mut diagnostics);
         self.served.count_attached(&mut gateways, &self.routes, &refused);
         hints::find(&view, &gateways, &mut diagnostics);
         let digests = digest::digests(&ir);
@@ -176,7 +178,7 @@ impl PreviousState {
         for gateway in &gateways {
             status.add_gateway(gateway);
         }
-        status.routes = self.served.statuses(&self.routes, &refused);
+        status.routes = self.served.statuses(&self.routes, &refused, &shadowed);
         let refused_expressions = self.prices.refused_count();
         let hosts = self.hosts.totals();
         let diagnostics = diagnostics.finish(resources);

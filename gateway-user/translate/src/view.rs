@@ -164,6 +164,7 @@ impl<'a> View<'a> {
                 namespaces_of(&resources.gateways),
                 namespaces_of(&resources.http_routes),
                 namespaces_of(&resources.grpc_routes),
+                namespaces_of(&resources.tcp_routes),
             ];
             declared.chain(used.into_iter().flatten()).collect()
         })

@@ -38,8 +38,8 @@ fn rule(rule: Value) -> (String, Action) {
     let translation = run(&[class(), gateway(listeners), service(), (Kind::HttpRoute, route)]);
     let status = common::status(&translation.status);
     let accepted = status["HTTPRoute a/r"]["parent gw"]["Accepted"].as_str().expect("it is ours").to_owned();
-    let route = translation.ir.http_routes.values().next().expect("it is attached, to respond with 500");
-    (accepted, route.rules[0].action.clone())
+    let route = translation.ir.routes.values().next().expect("it is attached, to respond with 500");
+    (accepted, route.http_rules()[0].action.clone())
 }
 
 fn refused(wanted: &str, mut spec: Value) {

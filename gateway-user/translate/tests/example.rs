@@ -25,7 +25,7 @@ fn the_shared_gateway_has_no_findings() {
     assert_eq!(translation.diagnostics, []);
     assert_eq!(translation.ir.binds.len(), 1);
     assert_eq!(translation.ir.binds[0].port, 80);
-    let routes: Vec<_> = translation.ir.http_routes.keys().map(ToString::to_string).collect();
+    let routes: Vec<_> = translation.ir.routes.keys().map(ToString::to_string).collect();
     assert_eq!(routes, ["HTTPRoute team1/httpbin"]);
     let addresses: Vec<_> =
         translation.endpoints.clusters.values().flat_map(|all| all.iter()).map(ToString::to_string).collect();

@@ -167,7 +167,7 @@ fn requests_that_a_refused_expression_can_have_been_meant_for_are_answered_500()
     let matches = vec![json!({"headers": header}), json!({"queryParams": param})];
     let resources = world(vec![route("tenant", "r", "01", vec![matches, prefix("/")])]);
     let translation = translate(&resources, &TranslateOptions::default());
-    let rule = &translation.ir.http_routes.values().next().unwrap().rules[0];
+    let rule = &translation.ir.routes.values().next().unwrap().http_rules()[0];
     assert!(matches!(&rule.action, Action::Fail(failure) if failure.kind == RuleErrorKind::InvalidRule));
     assert_eq!(rule.matches[0].headers[0].value, StringMatch::Present);
     assert_eq!(rule.matches[1].query[0].value, StringMatch::Present);

@@ -43,7 +43,7 @@ struct Probe {
     wants: &'static [(&'static str, &'static str)],
 }
 
-const RULE: &str = "/ir/http_routes/0/rules/0";
+const RULE: &str = "/ir/routes/0/rules/0";
 
 const fn probe(
     feature: &'static str,
@@ -125,7 +125,7 @@ spec:
 ",
         // Both are in one table, so that a request that came for one of them is known to be the other's.
         wants: &[
-            ("/ir/binds/1/protocol", "\"Https\""),
+            ("/ir/binds/1/listeners/0/serve", "\"Https\""),
             ("/ir/binds/1/listeners/0/id/listener", "\"rest\""),
             ("/ir/binds/1/listeners/1/hostname", "\"one.example\""),
         ],
@@ -273,6 +273,26 @@ spec:
 ",
         wants: &[("/action/Forward/0/target/Cluster/service/namespace", "\"b\"")],
     },
+    Probe {
+        feature: "TCPRoute",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: l4, namespace: a}
+spec: {gatewayClassName: sluice, listeners: [{name: pg, port: 5432, protocol: TCP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: l4}], rules: [{backendRefs: [{name: s, port: 80, weight: 3}]}]}
+",
+        wants: &[
+            ("/ir/routes/0/rule/backends/0/weight", "3"),
+            ("/ir/routes/0/rule/backends/0/target/Cluster/protocol", "\"Tcp\""),
+            ("/ir/binds/1/listeners/0/serve", "\"Tcp\""),
+        ],
+    },
 ];
 
 /// Features that have a filter of their own, which must not be claimed as long as it is refused.
@@ -309,7 +329,8 @@ fn claimed(translation: &Translation) -> Vec<String> {
 
 fn accepted(translation: &Translation) -> String {
     let status = common::status(&translation.status);
-    let route = ["HTTPRoute a/r", "GRPCRoute a/r"].into_iter().find_map(|name| status.get(name));
+    let route =
+        ["HTTPRoute a/r", "GRPCRoute a/r", "TCPRoute a/r"].into_iter().find_map(|name| status.get(name));
     let parents = route.unwrap().as_object().unwrap();
     parents.values().next().unwrap()["Accepted"].as_str().unwrap().to_owned()
 }

@@ -106,7 +106,7 @@ fn refused_routes_are_all_refused_however_many_there_are() {
     let resources = set(&objects);
     let translation = translate(&resources, &options);
     assert_eq!(translation.hosts.refused_routes, 990, "all but those of the owner");
-    assert_eq!(translation.ir.http_routes.len(), 10);
+    assert_eq!(translation.ir.routes.len(), 10);
     let refused = |status: &gateway_api_types::RouteStatus| {
         let conditions = status.parents.iter().flat_map(|parent| &parent.conditions);
         conditions.filter(|one| one.reason == "HostOwnedByOtherNamespace").count() == 1

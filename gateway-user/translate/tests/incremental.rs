@@ -22,8 +22,8 @@ const EDITS: usize = 40;
 
 /// Routes that are what they were must be where they were.
 fn shared(old: &Translation, new: &Translation) -> Result<(), TestCaseError> {
-    for (id, route) in &new.ir.http_routes {
-        let before = old.ir.http_routes.get(id).filter(|before| before == &route);
+    for (id, route) in &new.ir.routes {
+        let before = old.ir.routes.get(id).filter(|before| before == &route);
         prop_assert!(before.is_none_or(|before| Arc::ptr_eq(before, route)), "{} was copied", id);
     }
     Ok(())
@@ -152,7 +152,7 @@ fn seen() -> (Translator, ResourceSet, Translation) {
     let translation = translator.update(&resources);
     let all = Rebuilt { routes: 1_000, clusters: 1_000, hosts: 1, host_routes: 1_000 };
     assert_eq!(translator.rebuilt(), all);
-    assert_eq!(translation.ir.http_routes.len(), 1_000);
+    assert_eq!(translation.ir.routes.len(), 1_000);
     (translator, resources, translation)
 }
 
@@ -184,8 +184,8 @@ fn a_changed_route_rebuilds_itself() {
     assert_eq!(after, run(&resources));
     let did = translator.rebuilt();
     assert_eq!((did.routes, did.clusters), (1, 0));
-    let same = |(id, route): &(_, &Arc<_>)| Arc::ptr_eq(&before.ir.http_routes[*id], route);
-    assert_eq!(after.ir.http_routes.iter().filter(same).count(), 999);
+    let same = |(id, route): &(_, &Arc<_>)| Arc::ptr_eq(&before.ir.routes[*id], route);
+    assert_eq!(after.ir.routes.iter().filter(same).count(), 999);
 
     resources.remove(Kind::HttpRoute, &ObjectKey::new("t7", "r7"));
     assert_eq!(rebuilt(&mut translator, &resources), (0, 0), "a removed route");

@@ -10,8 +10,7 @@ use proptest::prelude::*;
 
 /// The part of the result that serves one tenant: its routes, where they are attached, and its endpoints.
 fn served(ir: &Ir, endpoints: &Endpoints, tenant: &str) -> String {
-    let routes: Vec<_> =
-        ir.http_routes.values().filter(|route| *route.id.object.namespace == *tenant).collect();
+    let routes: Vec<_> = ir.routes.values().filter(|route| *route.id().object.namespace == *tenant).collect();
     let places: Vec<_> = ir
         .binds
         .iter()
@@ -104,20 +103,15 @@ proptest! {
             hosts.dedup();
             prop_assert_eq!(hosts.len(), bind.listeners.len(), "a hostname twice on a bind");
             for (route, hostnames) in bind.listeners.iter().flat_map(|listener| &listener.routes) {
-                prop_assert!(ir.http_routes.contains_key(route));
+                prop_assert!(ir.routes.contains_key(route));
                 prop_assert!(!hostnames.is_empty());
             }
         }
-        for (id, route) in &ir.http_routes {
+        for (id, route) in &ir.routes {
             let mut listeners = ir.binds.iter().flat_map(|bind| &bind.listeners);
             prop_assert!(listeners.any(|one| one.routes.contains_key(id)), "{} is attached nowhere", id);
-            for backend in route.rules.iter().flat_map(|rule| match &rule.action {
-                gateway_ir::Action::Forward(backends) => backends.as_slice(),
-                _ => &[],
-            }) {
-                if let gateway_ir::WeightedTarget::Cluster(cluster) = &backend.target {
-                    prop_assert!(translation.endpoints.clusters.contains_key(cluster), "{} is unknown", cluster);
-                }
+            for cluster in route.clusters() {
+                prop_assert!(translation.endpoints.clusters.contains_key(cluster), "{} is unknown", cluster);
             }
         }
     }

@@ -26,7 +26,7 @@ spec:
   listeners:
   - {name: web, protocol: HTTP, port: 80}
   - {name: alt, protocol: HTTP, port: 8080}
-  - {name: secret, protocol: TCP, port: 443}
+  - {name: secret, protocol: UDP, port: 443}
 ";
 
 fn translation(addresses: &str) -> Translation {

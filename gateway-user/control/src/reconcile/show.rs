@@ -62,7 +62,7 @@ pub(super) fn announce(live: &Live) {
     info!(
         generation = live.generation.0,
         binds = live.plan.binds.len(),
-        routes = live.ir.http_routes.len(),
+        routes = live.ir.routes.len(),
         clusters = live.endpoints.clusters.len(),
         refused = live.refused.len(),
         "configuration is live"

@@ -13,8 +13,8 @@ use gateway_control::view::{Live, View};
 use gateway_io::IoMode;
 use gateway_io::file::{FileTarget, FileThread};
 use gateway_ir::{
-    Action, Certificate, ClusterKey, Generation, HttpRoute, Ir, ListenerTls, ObjectName, PrivateKey,
-    RuleError, RuleErrorKind, TlsVersion,
+    Action, Certificate, ClusterKey, Generation, Ir, ListenerTls, ObjectName, PrivateKey, Route, RuleError,
+    RuleErrorKind, TlsVersion,
 };
 use gateway_proxy::worker::Heartbeat;
 use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerOptions, SteerPlan, Steering, SteeringMode};
@@ -125,15 +125,15 @@ fn with_all_shapes(mut ir: Ir) -> Ir {
     let tls = ListenerTls { certificates, min_version: TlsVersion::Tls13, is_default: true };
     let listeners = ir.binds.iter_mut().flat_map(|bind| &mut bind.listeners);
     listeners.filter(|listener| listener.tls.is_some()).for_each(|listener| listener.tls = Some(tls.clone()));
-    let routes = ir.http_routes.iter().map(|(id, route)| {
-        let mut route = HttpRoute::clone(route);
+    let routes = ir.routes.iter().map(|(id, route)| {
+        let Route::Http(mut route) = Route::clone(route) else { return (id.clone(), Arc::clone(route)) };
         let mut broken = route.rules[0].clone();
         broken.action =
             Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message: MESSAGE.to_owned() });
         route.rules.push(broken);
-        (id.clone(), Arc::new(route))
+        (id.clone(), Arc::new(route.into()))
     });
-    ir.http_routes = routes.collect();
+    ir.routes = routes.collect();
     ir
 }
 

@@ -43,7 +43,9 @@ impl GoneSeries {
             self.generation = Some(live.generation());
             let rules = live.attached_rules();
             let hashes = rules.flat_map(|(listener, rule)| {
-                let patterns = rule.path_patterns();
+                // A rule for connections has none, and counts with an empty one.
+                let none = rule.path_patterns().next().is_none().then_some("");
+                let patterns = rule.path_patterns().chain(none);
                 patterns.map(|pattern| self.hasher.hash_one((&*listener.text, &*rule.route.text, pattern)))
             });
             self.served = hashes.collect();

@@ -98,7 +98,10 @@ fn page(
 ) -> Vec<Bytes> {
     let mut page = Exposition::default();
     if let Some(of) = &shared.steering {
-        requests(&mut page, &all.series.sorted(), all.series.other());
+        let (connections, of_requests): (Vec<_>, Vec<_>) =
+            all.series.sorted().into_iter().partition(|(key, _)| key.scheme == SeriesKey::TCP);
+        requests(&mut page, &of_requests, all.series.other());
+        tcp(&mut page, &connections);
         counters(&mut page, all, workers);
         steering(&mut page, shared, of);
     }
@@ -147,6 +150,36 @@ fn requests(page: &mut Exposition, each: &[(&SeriesKey, &Series)], other: &Serie
         let rest = pick(other);
         if rest.count() > 0 {
             page.buckets(&[("sluice_series", "other")], rest, unit);
+        }
+    }
+}
+
+/// Connections of TCP listeners. Those that found no room for a series of their own are counted with requests that did not.
+fn tcp(page: &mut Exposition, each: &[(&SeriesKey, &Series)]) {
+    let families: [(&str, &str, f64, Pick); 3] = [
+        (
+            "sluice_tcp_connection_duration_seconds",
+            "From accepting a connection of a TCP listener to its end; error_type if it was refused or broken off.",
+            MICROSECONDS,
+            |series| &series.duration,
+        ),
+        ("sluice_tcp_received_bytes", "Bytes from the client of such a connection.", BYTES, |series| {
+            &series.request_bytes
+        }),
+        ("sluice_tcp_sent_bytes", "Bytes to the client of such a connection.", BYTES, |series| {
+            &series.response_bytes
+        }),
+    ];
+    for (name, help, unit, pick) in families {
+        page.histogram(name, help);
+        for (key, series) in each {
+            let labels = [
+                ("error_type", key.reason.unwrap_or("")),
+                ("sluice_listener", key.listener.as_str()),
+                ("sluice_route", key.route.as_str()),
+            ];
+            let labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+            page.buckets(&labels, pick(series), unit);
         }
     }
 }
@@ -408,6 +441,16 @@ mod tests {
         let mut rest = Exposition::default();
         let (keys, one) = series();
         requests(&mut rest, &keys.iter().map(|key| (key, &one)).collect::<Vec<_>>(), &one);
+        let connection = SeriesKey {
+            scheme: SeriesKey::TCP,
+            method: "",
+            status: 0,
+            reason: Some("backend_not_found"),
+            listener: "edge/web/tcp".to_owned(),
+            route: "team-b/t".to_owned(),
+            pattern: String::new(),
+        };
+        tcp(&mut rest, &[(&connection, &one)]);
         rest.counter("sluice_steering_verdicts_total", "As above.");
         verdicts(&mut rest, &Counters::default());
         let mut synced = WatchState::default();

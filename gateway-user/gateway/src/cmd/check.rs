@@ -27,7 +27,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
         plural(errors, "error"),
         plural(warnings, "warning"),
         plural(ir.binds.len(), "port"),
-        plural(ir.http_routes.len(), "route"),
+        plural(ir.routes.len(), "route"),
     ));
     print(&text)?;
     let bad = errors > 0 || (args.strict && warnings > 0);

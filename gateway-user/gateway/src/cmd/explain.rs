@@ -1,5 +1,6 @@
 //! `sluice explain`.
 
+mod connection;
 mod result;
 
 use std::net::SocketAddr;
@@ -11,12 +12,13 @@ use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
 use gateway_proxy::UnderscoreHeaders;
 use gateway_regex::Library;
 use gateway_snapshot::rewrite::Scheme;
-use gateway_snapshot::{FieldList, Generation, RequestView, compile_from, explain};
+use gateway_snapshot::{Explanation, FieldList, Generation, RequestView, Snapshot, compile_from, explain};
 
 use self::result::Outcome;
 use super::resources::Resources;
 use super::{End, bad_settings, print};
 use crate::cli::ExplainArgs;
+use crate::flags::Settings;
 use crate::wire::{self, path_options};
 
 /// The parts of an `http://` or `https://` URL.
@@ -35,11 +37,14 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let target = Target::parse(&args.url)?;
+    let (method, target) = match args.what.as_slice() {
+        [url] => return connection::run(&args.dir, args.address, url, &settings),
+        [method, url, ..] => (method, Target::parse(url)?),
+        [] => bail!("write METHOD and URL of a request, or tcp://HOST:PORT"),
+    };
     let headers = headers(&args.headers)?;
     let resources = Resources::read(&[args.dir], &settings)?;
-    let library = Library::new(settings.regex_bytes.bytes());
-    let snapshot = compile_from(&library, &resources.translation.ir, Generation(1), None);
+    let snapshot = compiled(&resources, &settings);
     let (mut scratch, mut merge) = (Vec::new(), Vec::new());
     let options = path_options(&settings);
     let forwarded = match normalize(target.path.as_bytes(), options, &mut scratch) {
@@ -65,7 +70,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         }
     };
     let request = RequestView {
-        method: args.method.as_bytes(),
+        method: method.as_bytes(),
         host: target.host.as_bytes(),
         path,
         query: target.query.as_deref().map(str::as_bytes),
@@ -78,23 +83,36 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
             true => hit.matched_len,
             false => unmerged_len(forwarded, hit.matched_len),
         };
-        let request = result::Request { target: &target, method: &args.method, path: forwarded, matched_len };
+        let request = result::Request { target: &target, method, path: forwarded, matched_len };
         Outcome::of(&hit.rule, &request, snapshot.clusters(), &resources.translation.endpoints)
     });
     let mut text = note;
     text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
     text.extend(outcome.iter().flat_map(|outcome| &outcome.lines).map(|line| format!("{line}\n")));
-    if let Some(hit) = &explanation.hit {
-        let settings = resources.translation.status.settings.get(&hit.listener.id.gateway);
-        let configured = settings.into_iter().flatten().filter(|one| one.is_configured());
-        text.extend(configured.map(|one| format!("{}: {} ({})\n", one.name, one.value, one.source)));
-    }
-    let errors = resources.view.diagnostics.iter().filter(|line| line.is_error()).count();
-    if errors > 0 {
-        text.push_str(&format!("note: {errors} errors keep objects out of this; see `sluice check`\n"));
-    }
+    text.push_str(&settings_of(&explanation, &resources));
+    text.push_str(&note_errors(&resources));
     print(&text)?;
     Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
+}
+
+fn compiled(resources: &Resources, settings: &Settings) -> Snapshot {
+    let library = Library::new(settings.regex_bytes.bytes());
+    compile_from(&library, &resources.translation.ir, Generation(1), None)
+}
+
+/// The settings of GatewayConfigs that hold on the listener, a line each.
+fn settings_of(explanation: &Explanation, resources: &Resources) -> String {
+    let hit = explanation.hit.as_ref();
+    let of_gateway = hit.and_then(|hit| resources.translation.status.settings.get(&hit.listener.id.gateway));
+    let configured = of_gateway.into_iter().flatten().filter(|one| one.is_configured());
+    configured.map(|one| format!("{}: {} ({})\n", one.name, one.value, one.source)).collect()
+}
+
+fn note_errors(resources: &Resources) -> String {
+    match resources.view.diagnostics.iter().filter(|line| line.is_error()).count() {
+        0 => String::new(),
+        errors => format!("note: {errors} errors keep objects out of this; see `sluice check`\n"),
+    }
 }
 
 impl Target {

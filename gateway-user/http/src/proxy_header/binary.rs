@@ -14,8 +14,8 @@ const PROXY: u8 = 1;
 
 /// Families and transports, as they share a byte.
 const UNSPEC: u8 = 0x00;
-const TCP_OVER_IPV4: u8 = 0x11;
-const TCP_OVER_IPV6: u8 = 0x21;
+pub(super) const TCP_OVER_IPV4: u8 = 0x11;
+pub(super) const TCP_OVER_IPV6: u8 = 0x21;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
     let Some((fixed, rest)) = bytes.split_first_chunk::<FIXED>() else { return Ok(Parsed::Incomplete) };

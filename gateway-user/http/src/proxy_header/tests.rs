@@ -1,3 +1,6 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::ProxyHeaderError as E;
 use super::*;
 
@@ -135,6 +138,48 @@ fn blocks_that_are_none_are_refused() {
     ] {
         assert_eq!(parse(&header), Err(error), "{}", header.escape_ascii());
     }
+}
+
+proptest! {
+    #[test]
+    fn headers_are_read_as_they_were_written(
+        client in any::<SocketAddr>(), destination in any::<SocketAddr>(), behind in vec(any::<u8>(), 0..9),
+    ) {
+        // Neither has a scope or a flow in a header.
+        let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
+        let said = Proxied { client: plain(client), destination: plain(destination) };
+        let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+        for header in [said.to_line(), said.to_binary()] {
+            let Parsed::Complete { consumed, source } = parse(&[&header[..], &behind].concat()).unwrap() else {
+                return Err(TestCaseError::fail("not whole"));
+            };
+            prop_assert_eq!(consumed, header.len());
+            let read = source.unwrap();
+            if client.is_ipv4() == destination.is_ipv4() {
+                prop_assert_eq!(read, said);
+            }
+            prop_assert_eq!(canonical(read.client), canonical(client));
+            prop_assert_eq!(canonical(read.destination), canonical(destination));
+        }
+    }
+}
+
+#[test]
+fn headers_are_the_bytes_of_the_specification() {
+    let said = |client: &str, destination: &str| Proxied {
+        client: client.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+    };
+    let four = said("192.0.2.7:4711", "10.0.0.1:443");
+    assert_eq!(four.to_line(), b"PROXY TCP4 192.0.2.7 10.0.0.1 4711 443\r\n");
+    assert_eq!(four.to_binary(), binary(0x21, 0x11, &ipv4(&[])));
+    let six = said("[2001:db8::7]:4711", "[2001:db8::1]:443");
+    assert_eq!(six.to_line(), b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n");
+    assert_eq!(six.to_binary(), binary(0x21, 0x21, &ipv6()));
+    let longest = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535";
+    assert!(said(longest, longest).to_line().len() <= 107);
+    let mixed = said("[2001:db8::7]:1", "10.0.0.1:2").to_line();
+    assert_eq!(mixed, b"PROXY TCP6 2001:db8::7 ::ffff:10.0.0.1 1 2\r\n");
 }
 
 #[test]

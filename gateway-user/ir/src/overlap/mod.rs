@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use crate::order::{Rank, precedence};
-use crate::{Hostname, HttpRoute};
+use crate::{Hostname, Route};
 use form::Form;
 use tree::{ByNamespace, FewestConditions, Tree};
 
@@ -21,7 +21,7 @@ use tree::{ByNamespace, FewestConditions, Tree};
 #[derive(Clone, Copy, Debug)]
 pub struct HostRoute<'a> {
     /// The route.
-    pub route: &'a HttpRoute,
+    pub route: &'a Route,
     /// The hostname that the route wrote, if any: a more specific one goes first.
     pub original: Option<&'a Hostname>,
 }
@@ -81,10 +81,10 @@ pub fn overlaps(routes: &[HostRoute<'_>]) -> Overlaps {
 fn entries<'a>(routes: &[HostRoute<'a>]) -> Vec<Entry<'a>> {
     let mut entries = Vec::new();
     for (number, HostRoute { route, original }) in routes.iter().enumerate() {
-        for (rule, spec) in route.rules.iter().enumerate() {
+        for (rule, spec) in route.http_rules().iter().enumerate() {
             for (position, matching) in spec.matches.iter().enumerate() {
                 let Some(form) = Form::of(matching) else { continue };
-                let age = (&route.id, route.created);
+                let age = (route.id(), route.created());
                 // The host is the same for all, so its own rank decides nothing.
                 let rank = Rank::new(None, *original, age, (rule, position), matching);
                 entries.push(Entry { at: MatchIndex { route: number, rule, position }, rank, form });

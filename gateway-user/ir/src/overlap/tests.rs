@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    Action, HeaderMatch, HttpRule, ObjectName, PathMatch, RouteId, RouteKind, RouteMatch, RuleError,
-    RuleErrorKind, StringMatch, Timeouts,
+    Action, HeaderMatch, HttpRoute, HttpRule, ObjectName, PathMatch, RouteId, RouteKind, RouteMatch,
+    RuleError, RuleErrorKind, StringMatch, Timeouts,
 };
 
 fn rule(matches: Vec<RouteMatch>) -> HttpRule {
@@ -9,13 +9,14 @@ fn rule(matches: Vec<RouteMatch>) -> HttpRule {
     HttpRule { name: None, matches, filters: Vec::new(), action, timeouts: Timeouts::default() }
 }
 
-fn route(name: &str, created: i64, matches: &[RouteMatch]) -> HttpRoute {
+fn route(name: &str, created: i64, matches: &[RouteMatch]) -> Route {
     let (namespace, name) = name.split_once('/').unwrap();
-    HttpRoute {
+    let route = HttpRoute {
         id: RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new(namespace, name) },
         created: Some(created),
         rules: matches.iter().map(|one| rule(vec![one.clone()])).collect(),
-    }
+    };
+    route.into()
 }
 
 fn path(path: PathMatch) -> RouteMatch {
@@ -40,7 +41,7 @@ fn with(mut matching: RouteMatch, name: &str, value: &str) -> RouteMatch {
 }
 
 /// Unreachable as `loser<winner`, taken as `winner>loser`, by route name and rule.
-fn found(routes: &[(HttpRoute, Option<&str>)]) -> Vec<String> {
+fn found(routes: &[(Route, Option<&str>)]) -> Vec<String> {
     let hosts: Vec<_> =
         routes.iter().map(|(_, host)| host.map(|host| Hostname::parse(host).unwrap())).collect();
     let asked: Vec<_> = routes
@@ -48,14 +49,14 @@ fn found(routes: &[(HttpRoute, Option<&str>)]) -> Vec<String> {
         .zip(&hosts)
         .map(|((route, _), host)| HostRoute { route, original: host.as_ref() })
         .collect();
-    let text = |at: MatchIndex| format!("{}/{}", routes[at.route].0.id.object.name, at.rule);
+    let text = |at: MatchIndex| format!("{}/{}", routes[at.route].0.id().object.name, at.rule);
     let all = overlaps(&asked);
     let dead = all.unreachable.iter().map(|one| format!("{}<{}", text(one.loser), text(one.winner)));
     let taken = all.taken.iter().map(|one| format!("{}>{}", text(one.winner), text(one.loser)));
     dead.chain(taken).collect()
 }
 
-fn on_one_host(routes: Vec<HttpRoute>) -> Vec<String> {
+fn on_one_host(routes: Vec<Route>) -> Vec<String> {
     found(&routes.into_iter().map(|route| (route, None)).collect::<Vec<_>>())
 }
 

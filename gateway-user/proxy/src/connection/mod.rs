@@ -10,12 +10,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use gateway_io::{Accepted, Stream, spawn};
+use gateway_ir::Opening;
 
 use crate::Reason;
 use crate::exchange::route;
 use crate::guarded::guarded;
 use crate::h1::reply;
 use crate::h1::server::ServerConnection;
+use crate::l4;
 use crate::worker::Worker;
 
 /// Most connections at once that are told why they are refused; more are closed without a word, so that a flood of
@@ -42,14 +44,18 @@ pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
         return refuse(worker, stream, peer, local, Reason::OverloadClient);
     }
     let conn = ServerConnection::new(slot, stream, peer, local);
-    spawn(guarded(Rc::clone(&worker.context), peer, || conn.run()));
+    let context = Rc::clone(&worker.context);
+    match route::opening(&context, local) {
+        Some(Opening::Bytes) => spawn(guarded(context, peer, || l4::server::serve(conn))),
+        _ => spawn(guarded(context, peer, || conn.run())),
+    }
 }
 
 /// Tells a client why it is not served, and reads nothing of it.
 fn refuse(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, local: SocketAddr, reason: Reason) {
-    // To say why to a client that speaks TLS would take a handshake.
-    if route::speaks_tls(&worker.context, local) {
-        return;
+    // To say why to a client that speaks TLS would take a handshake, and others might not understand.
+    if !route::takes_response(&worker.context, local) {
+        return drop(stream.reset());
     }
     if let Some(place) = worker.enter_refused(MAX_REFUSING) {
         let refusing = move || reply::refuse(place, stream, peer, local, reason);

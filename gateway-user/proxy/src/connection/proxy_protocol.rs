@@ -9,7 +9,7 @@ use gateway_http::proxy_header::{Parsed, Proxied, parse};
 use gateway_io::Chunk;
 
 use crate::Reason;
-use crate::exchange::route::speaks_tls;
+use crate::exchange::route::takes_response;
 use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::metrics::ProxyHeaderFailure;
@@ -77,7 +77,7 @@ impl ServerConnection {
     async fn refuse_client(mut self: Box<Self>) {
         self.info.context.metrics.borrow_mut().counters.client_refused += 1;
         self.info.control.admit();
-        if !speaks_tls(&self.info.context, self.info.local) {
+        if takes_response(&self.info.context, self.info.local) {
             reply::reply_before_request(&mut self, Reason::OverloadClient);
             self.stream.close_lingering(REFUSED_BYTES, REFUSED_LINGER).await;
         }

@@ -1,34 +1,46 @@
 //! Admission: the bounds on connections and buffers, and the shares of namespaces and listeners under scarcity.
 
-use super::route::MatchedRoute;
 use crate::Reason;
 use crate::connection::info::ConnInfo;
 use crate::context::{BufferLevel, Counted, Routed, WorkerContext};
 
 /// Counts a request that found its rule, unless others go first.
-pub(super) fn admit(
-    info: &ConnInfo,
-    found: Result<MatchedRoute, Reason>,
-) -> Result<(MatchedRoute, Counted), Reason> {
+///
+/// # Errors
+/// The reason for which there was no rule, or that others go first.
+pub(super) fn admit(info: &ConnInfo, found: Result<&Routed, Reason>) -> Result<Counted, Reason> {
     if !info.control.is_over_limit() {
-        let found = found?;
-        takes_its_share(&info.context, &found.routed)?;
-        let counted = found.routed.shared.begin();
-        return Ok((found, counted));
+        let routed = found?;
+        takes_its_share(&info.context, routed)?;
+        return Ok(routed.shared.begin());
     }
     match found {
-        Ok(found) if info.context.shares.goes_first(&found.routed.shared) => {
+        Ok(routed) if info.context.shares.goes_first(&routed.shared) => {
             info.control.admit();
-            let counted = found.routed.shared.begin();
-            Ok((found, counted))
+            Ok(routed.shared.begin())
         }
-        _ => {
-            if info.control.refuse() {
-                info.context.metrics.borrow_mut().counters.overloaded += 1;
-            }
-            Err(Reason::OverloadConnections)
-        }
+        _ => Err(refuse_over_limit(info)),
     }
+}
+
+/// Counts a connection that found its rule, unless others go first. Beyond the limit there is none: it would keep for hours
+/// the place that is lent for a response.
+///
+/// # Errors
+/// As for [`admit`].
+pub(crate) fn admit_connection(info: &ConnInfo, routed: &Routed) -> Result<Counted, Reason> {
+    if info.control.is_over_limit() {
+        return Err(refuse_over_limit(info));
+    }
+    takes_its_share(&info.context, routed)?;
+    Ok(routed.shared.begin())
+}
+
+fn refuse_over_limit(info: &ConnInfo) -> Reason {
+    if info.control.refuse() {
+        info.context.metrics.borrow_mut().counters.overloaded += 1;
+    }
+    Reason::OverloadConnections
 }
 
 /// Where something is scarce the namespace and the listener with the most requests under way wait.

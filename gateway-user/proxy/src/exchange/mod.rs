@@ -1,7 +1,7 @@
 //! One request from its head to its outcome: route, admit, dispatch to a backend, attempts, delivery, or a local reply.
 //! Whatever the protocol: each is a [`wire::Wire`].
 
-mod admit;
+pub(crate) mod admit;
 mod attempt;
 mod deliver;
 mod dispatch;
@@ -42,8 +42,13 @@ impl<W: Wire> Exchange<'_, W> {
     /// Routes the request and does what its rule says.
     pub(crate) async fn serve(&mut self) -> Ended {
         let found = self.route().await;
-        let (found, counted) = match admit::admit(self.info, found) {
-            Ok(admitted) => admitted,
+        let routed = found.as_ref().map(|found| &*found.routed).map_err(|reason| *reason);
+        let counted = match admit::admit(self.info, routed) {
+            Ok(counted) => counted,
+            Err(reason) => return Outcome::reply(reason).into(),
+        };
+        let found = match found {
+            Ok(found) => found,
             Err(reason) => return Outcome::reply(reason).into(),
         };
         if self.wire.wants_upgrade() && self.info.control.is_over_limit() {

@@ -7,7 +7,7 @@ use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::path::{self, MergeSlashes};
 use gateway_http::grpc;
 use gateway_http::head::{Fields, RequestParts};
-use gateway_ir::Protocol;
+use gateway_ir::Opening;
 use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView};
 
 use super::wire::Wire;
@@ -111,10 +111,16 @@ fn normal_path<'a>(
     path::normalize(request.path, info.context.config.path, out).map_err(Reason::Path)
 }
 
-/// True if TLS is spoken on connections to `local`.
-pub(crate) fn speaks_tls(context: &WorkerContext, local: SocketAddr) -> bool {
+/// The first thing on connections to `local`; `None` if nothing is served there.
+pub(crate) fn opening(context: &WorkerContext, local: SocketAddr) -> Option<Opening> {
     let live = context.live();
-    bind_table(context, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
+    bind_table(context, local, &live.snapshot).map(|(_, table)| table.opening())
+}
+
+/// True if a client that connected to `local` would take a response for one: HTTP is spoken there in the clear, or nothing at
+/// all is served.
+pub(crate) fn takes_response(context: &WorkerContext, local: SocketAddr) -> bool {
+    matches!(opening(context, local), None | Some(Opening::Request))
 }
 
 /// The host to route on, of a request for `host`.
@@ -136,7 +142,8 @@ async fn find(
     let live = info.context.live();
     let table = info.bind_table(&live.snapshot).ok_or(Reason::NoListenerForAddress)?;
     // A connection that was opened before its listener changed its protocol is not what the listener asks for.
-    if (table.protocol() == Protocol::Https) != info.tls.is_some() {
+    let opening = if info.tls.is_some() { Opening::ClientHello } else { Opening::Request };
+    if table.opening() != opening {
         return Err(Reason::NoListenerForAddress);
     }
     let view = RequestView {

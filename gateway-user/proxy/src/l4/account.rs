@@ -13,10 +13,14 @@ use crate::settings::Settings;
 use crate::upstream::Permit;
 
 /// Everything that counts a tunnel as long as it is there.
+///
+/// One that began with a request is counted as that request when it begins; one that is a connection of its own
+/// is counted when it is over.
 pub(crate) struct TunnelAccount {
     context: Rc<WorkerContext>,
     record: RequestRecord,
     text: RequestText,
+    is_connection: bool,
     /// Its place among the requests of its backend.
     _permit: Permit,
 }
@@ -27,8 +31,28 @@ impl TunnelAccount {
     pub(crate) fn begin(info: &ConnInfo, record: RequestRecord, text: RequestText, permit: Permit) -> Self {
         let context = Rc::clone(&info.context);
         record.count(&context, &text, info.tls.as_deref(), Instant::now());
+        Self::new(context, record, text, permit, false)
+    }
+
+    /// Counts a client's connection that became a tunnel as a whole.
+    pub(crate) fn of_connection(
+        info: &ConnInfo,
+        record: RequestRecord,
+        text: RequestText,
+        permit: Permit,
+    ) -> Self {
+        Self::new(Rc::clone(&info.context), record, text, permit, true)
+    }
+
+    fn new(
+        context: Rc<WorkerContext>,
+        record: RequestRecord,
+        text: RequestText,
+        permit: Permit,
+        is_connection: bool,
+    ) -> Self {
         context.metrics.borrow_mut().counters.tunnels += 1;
-        Self { context, record, text, _permit: permit }
+        Self { context, record, text, is_connection, _permit: permit }
     }
 
     /// The settings that the tunnel goes by.
@@ -49,8 +73,12 @@ impl TunnelAccount {
             Some(Reason::DrainAborted) => counters(|counters| &mut counters.tunnels_drain_cut),
             _ => {}
         }
+        let now = Instant::now();
+        if self.is_connection {
+            self.record.count_connection(&self.context, now);
+        }
         let ends = (info.peer, info.local);
-        self.record.log(&self.context, &self.text, info.tls.as_deref(), ends, Instant::now());
+        self.record.log(&self.context, &self.text, info.tls.as_deref(), ends, now);
     }
 }
 

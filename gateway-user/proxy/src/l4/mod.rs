@@ -2,4 +2,5 @@
 
 pub(crate) mod account;
 pub(crate) mod raw;
+pub(crate) mod server;
 pub(crate) mod tunnel;

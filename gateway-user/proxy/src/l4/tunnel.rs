@@ -159,6 +159,10 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
             Side::Backend => timeouts.client_send,
         });
         let mut budget = CoopBudget::of(context);
+        if to.has_queued() {
+            // It goes before all else, and is not to wait for it: the receiver may be the first to speak.
+            to.flush(send_timeout).await.map_err(|error| side.broken(&error))?;
+        }
         if from.is_finished() {
             // It had nothing to say but its head.
             traffic.half_closed.set(true);

@@ -11,7 +11,7 @@ use gateway_http::head::{RequestParts, Version};
 use crate::Reason;
 use crate::clock::Clock;
 use crate::context::{Counted, Outcome, Routed, WorkerContext};
-use crate::metrics::{UnsupportedProtocol, bounded, method_label};
+use crate::metrics::{SeriesKey, UnsupportedProtocol, bounded, method_label};
 use crate::observe::access_log::Record;
 use crate::request_id;
 use crate::settings::Settings;
@@ -24,7 +24,7 @@ pub(crate) struct RequestText {
     bytes: Vec<u8>,
     method: Range<usize>,
     path: Range<usize>,
-    /// Of a request that was refused; others have a version.
+    /// Of a request that was refused, and of a connection without requests; others have a version.
     protocol: Range<usize>,
     authority: Range<usize>,
     id: Range<usize>,
@@ -75,6 +75,13 @@ impl RequestText {
         let mut all = std::mem::take(self);
         all.bytes.shrink_to_fit();
         all
+    }
+
+    /// That of a connection without requests, in whose place the log has its protocol.
+    pub(crate) fn of_connection(protocol: &[u8]) -> Self {
+        let mut text = Self::default();
+        text.protocol = text.put(protocol);
+        text
     }
 
     /// Copies what the log and the response need.
@@ -275,6 +282,34 @@ impl RequestRecord {
         if let Some(began) = self.upstream_began {
             series.upstream.record(micros(now.saturating_duration_since(began)));
         }
+    }
+
+    /// Writes the line of a connection without requests, and counts it.
+    pub(crate) fn finish_connection(
+        &self,
+        context: &WorkerContext,
+        text: &RequestText,
+        tls: Option<&TlsInfo>,
+        ends: (SocketAddr, SocketAddr),
+    ) {
+        let now = Instant::now();
+        self.count_connection(context, now);
+        self.log(context, text, tls, ends, now);
+    }
+
+    /// Counts a connection without requests.
+    pub(crate) fn count_connection(&self, context: &WorkerContext, now: Instant) {
+        let mut metrics = context.metrics.borrow_mut();
+        let reason = self.reason.map(Reason::code);
+        let outcome = Outcome { scheme: SeriesKey::TCP, method: "", status: 0, reason, match_index: 0 };
+        let place = match &self.routed {
+            Some(routed) => routed.series(outcome, &mut metrics.series),
+            None => metrics.series.place(outcome.of("", "", "")),
+        };
+        let series = metrics.series.at(place);
+        series.duration.record(micros(now.saturating_duration_since(self.began)));
+        series.request_bytes.record(self.received);
+        series.response_bytes.record(self.sent);
     }
 
     /// The sentence of a broken rule or backendRef.

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_io::Chunk;
+use gateway_ir::Opening;
 use gateway_tls::hello::{MAX_HELLO, Peek, peek};
 use gateway_tls::{HandshakeError, ServerSession};
 
 use crate::Reason;
-use crate::exchange::route::speaks_tls;
+use crate::exchange::route::opening;
 use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::metrics::UnsupportedProtocol;
@@ -38,7 +39,7 @@ impl ServerConnection {
         if std::mem::replace(&mut self.begun, true) {
             return false;
         }
-        speaks_tls(&self.info.context, self.info.local)
+        opening(&self.info.context, self.info.local) == Some(Opening::ClientHello)
     }
 
     /// Secures the connection. `None` if that failed: the client was told, as far as it would understand, and the

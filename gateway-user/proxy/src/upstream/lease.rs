@@ -67,6 +67,10 @@ pub(crate) async fn lease(
         let connected = match cluster.protocol {
             BackendProtocol::Http1 => exclusive(context, &backend, reuse).await,
             BackendProtocol::Http2 => shared(context, &backend, reuse).await,
+            // A connection of a client's own: none was another's before.
+            BackendProtocol::Tcp | BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2 => {
+                exclusive(context, &backend, false).await
+            }
         };
         match connected {
             Ok(lease) => return Ok(lease),
@@ -186,6 +190,14 @@ impl Lease {
 
     pub(crate) fn backend(&self) -> &Backend {
         &self.in_flight.backend
+    }
+
+    /// Ends the connection so that the backend learns that something is missing.
+    pub(crate) fn reset(self) {
+        if let Leased::Exclusive(stream) = self.connection {
+            // If the option can't be set the connection is closed in order; there is nobody left to tell.
+            drop(stream.reset());
+        }
     }
 
     /// Ends the request; the connection is kept for another one. Only for a connection whose response was read to its

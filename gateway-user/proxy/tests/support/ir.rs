@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, AttachedRoutes, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
-    HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerSettings, ListenerTls,
-    MatchHostname, ObjectName, PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, SharedMap,
-    Timeouts, WeightedBackend, WeightedTarget,
+    HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, L4Backend, L4Route, L4Rule, Listener, ListenerId,
+    ListenerSettings, ListenerTls, MatchHostname, ObjectName, PathMatch, PrivateKey, RouteId, RouteKind,
+    RouteMatch, RuleError, RuleErrorKind, Serve, SharedMap, Timeouts, WeightedBackend, WeightedTarget,
 };
 use gateway_testkit::tls::SelfSigned;
 use gateway_tls::Identity;
@@ -23,6 +23,8 @@ pub struct Config {
     pub hostname: Option<&'static str>,
     /// TLS settings of its listener.
     pub tls: Option<ListenerTls>,
+    /// Backends of a route for whole connections, on a TCP listener, instead of the rules.
+    pub tcp: Option<Vec<L4Backend>>,
     /// Listeners by hostname instead of the one.
     pub hosts: Vec<(&'static str, ListenerTls)>,
     /// The settings of its listeners.
@@ -96,6 +98,38 @@ impl Config {
         config
     }
 
+    /// A TCP listener whose connections go to these addresses.
+    pub fn to_tcp(addresses: &[SocketAddr]) -> Self {
+        Self::to_tcp_over(BackendProtocol::Tcp, addresses)
+    }
+
+    /// The same in one of the protocols for whole connections.
+    pub fn to_tcp_over(protocol: BackendProtocol, addresses: &[SocketAddr]) -> Self {
+        let mut config = Self::default();
+        config.add_tcp(1, "app", protocol, addresses);
+        config
+    }
+
+    /// Adds a share of a TCP listener's connections.
+    pub fn tcp_share(mut self, weight: u32, name: &str, addresses: &[SocketAddr]) -> Self {
+        self.add_tcp(weight, name, BackendProtocol::Tcp, addresses);
+        self
+    }
+
+    /// Adds a share that is reset.
+    pub fn tcp_failure(mut self, weight: u32, kind: RuleErrorKind) -> Self {
+        let failure = RuleError { kind, message: format!("rules[0].backendRefs: {kind}") };
+        self.tcp.get_or_insert_default().push(L4Backend { weight, target: WeightedTarget::Fail(failure) });
+        self
+    }
+
+    fn add_tcp(&mut self, weight: u32, name: &str, protocol: BackendProtocol, addresses: &[SocketAddr]) {
+        let key = ClusterKey { protocol, ..cluster(name) };
+        let target = WeightedTarget::Cluster(key.clone());
+        self.tcp.get_or_insert_default().push(L4Backend { weight, target });
+        self.endpoints.clusters.insert(key, addresses.into());
+    }
+
     /// Adds a rule.
     pub fn rule(mut self, rule: HttpRule) -> Self {
         self.rules.push(rule);
@@ -124,12 +158,16 @@ impl Config {
 
     /// The tables' source for a listener on `bind`.
     pub fn ir(&self, bind: SocketAddr) -> Ir {
+        if let Some(backends) = &self.tcp {
+            return self.tcp_ir(bind, backends);
+        }
         let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("apps", "route") };
         let hostname = self.hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap());
         let route = HttpRoute { id: id.clone(), created: None, rules: self.rules.clone() };
         let hostnames: Arc<[_]> = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
         let attached = AttachedRoutes::unit(id.clone(), hostnames);
         let listener = |name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
+            serve: if tls.is_some() { Serve::Https } else { Serve::Http },
             tls,
             id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
             hostname: hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap()),
@@ -140,15 +178,28 @@ impl Config {
             [] => vec![listener("http", None, self.tls.clone())],
             hosts => hosts.iter().map(|(name, tls)| listener(name, Some(name), Some(tls.clone()))).collect(),
         };
-        let is_tls = listeners.iter().any(|listener| listener.tls.is_some());
         Ir {
-            binds: vec![Bind {
-                address: BindAddress::Any,
-                port: bind.port(),
-                protocol: if is_tls { Protocol::Https } else { Protocol::Http },
-                listeners,
-            }],
-            http_routes: SharedMap::unit(id, Arc::new(route)),
+            binds: vec![Bind { address: BindAddress::Any, port: bind.port(), listeners }],
+            routes: SharedMap::unit(id, Arc::new(route.into())),
+        }
+    }
+
+    fn tcp_ir(&self, bind: SocketAddr, backends: &[L4Backend]) -> Ir {
+        let id = RouteId { kind: RouteKind::TCPRoute, object: ObjectName::new("apps", "tcp") };
+        let rule = L4Rule { name: None, backends: backends.to_vec() };
+        let route = L4Route { id: id.clone(), created: None, rule };
+        let hostnames: Arc<[_]> = [MatchHostname { effective: None, original: None }].into();
+        let listener = Listener {
+            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: "tcp".into() },
+            hostname: None,
+            serve: Serve::Tcp,
+            tls: None,
+            settings: self.settings,
+            routes: AttachedRoutes::unit(id.clone(), hostnames),
+        };
+        Ir {
+            binds: vec![Bind { address: BindAddress::Any, port: bind.port(), listeners: vec![listener] }],
+            routes: SharedMap::unit(id, Arc::new(route.into())),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway_ir::{Action, ClusterKey, Ir, WeightedTarget};
+use gateway_ir::{ClusterKey, Ir};
 use hashbrown::HashMap;
 
 use crate::ClusterId;
@@ -78,16 +78,7 @@ impl<'a> ClusterNumbers<'a> {
 
 /// Every cluster of an Ir, ascending.
 pub(super) fn all(ir: &Ir) -> Vec<&ClusterKey> {
-    let rules = ir.http_routes.values().flat_map(|route| &route.rules);
-    let backends = rules.filter_map(|rule| match &rule.action {
-        Action::Forward(backends) => Some(backends),
-        Action::Redirect(_) | Action::Fail(_) => None,
-    });
-    let keys = backends.flatten().filter_map(|backend| match &backend.target {
-        WeightedTarget::Cluster(key) => Some(key),
-        WeightedTarget::Fail(_) => None,
-    });
-    let mut keys: Vec<_> = keys.collect();
+    let mut keys: Vec<_> = ir.routes.values().flat_map(|route| route.clusters()).collect();
     keys.sort_unstable();
     keys.dedup();
     keys

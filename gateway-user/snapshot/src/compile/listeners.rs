@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gateway_ir::order::{HostRank, Rank, precedence};
-use gateway_ir::{Bind, Hostname, HttpRoute, Listener, ListenerSettings, MatchHostname};
+use gateway_ir::{Bind, Hostname, Listener, ListenerSettings, MatchHostname, Opening};
 use hashbrown::{HashMap, HashSet};
 
-use super::rules::{CompiledMatch, CompiledRoute};
+use super::compiled::CompiledMatch;
+use super::l4;
+use super::rules::CompiledRoute;
 use super::{Cursor, PreviousTables, canonical};
 use crate::snapshot::{Attached, HostTable, ListenerInfo, ListenerTable, Listeners};
 use crate::table::Entry;
@@ -79,6 +81,7 @@ impl ListenerTable {
         shared_tables: &mut SharedTables,
     ) -> Arc<Self> {
         let previous = known.listeners.get(&(&listener.id, port)).copied();
+        let previous = previous.filter(|previous| previous.serve == listener.serve);
         let is_same = |known: &&Arc<Self>| {
             known.info.hostname == listener.hostname && known.info.settings == listener.settings
         };
@@ -105,9 +108,12 @@ impl ListenerTable {
                 Arc::clone(same)
             }
             _ => {
-                let known = previous.map(|previous| &previous.hosts);
-                let hosts = hosts(&attached, &touched, known, shared_tables);
-                Arc::new(Self { info, tls, hosts, attached })
+                let (serve, known) = (listener.serve, previous.map(|previous| &previous.hosts));
+                let (hosts, tunnel) = match serve.opening() {
+                    Opening::Bytes => (HostMap::default(), l4::oldest(&attached)),
+                    _ => (hosts(&attached, &touched, known, shared_tables), None),
+                };
+                Arc::new(Self { info, tls, serve, hosts, tunnel, attached })
             }
         }
     }
@@ -231,13 +237,13 @@ fn candidates<'a>(
     route: &'a CompiledRoute,
     hostname: &'a MatchHostname,
 ) -> impl Iterator<Item = Candidate<'a>> {
-    let source: &HttpRoute = &route.source;
-    let rules = route.rules.iter().zip(&source.rules).enumerate();
+    let source = &route.source;
+    let rules = route.rules.iter().zip(source.http_rules()).enumerate();
     rules.flat_map(move |(rule_at, (rule, spec))| {
         let matches = rule.matches.iter().zip(&spec.matches).zip(0u32..);
         matches.map(move |((matching, spec), match_index)| {
             let effective = hostname.effective.as_ref();
-            let (age, place) = ((&source.id, source.created), (rule_at, match_index as usize));
+            let (age, place) = ((source.id(), source.created()), (rule_at, match_index as usize));
             Candidate {
                 rank: Rank::new(effective, hostname.original.as_ref(), age, place, spec),
                 matching,

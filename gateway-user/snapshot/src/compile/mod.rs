@@ -1,6 +1,8 @@
 //! Ir → [`Snapshot`].
 
 mod clusters;
+mod compiled;
+mod l4;
 mod listeners;
 mod rules;
 #[cfg(test)]
@@ -16,15 +18,15 @@ use hashbrown::HashMap;
 use crate::pattern::PatternSetBuilder;
 use crate::snapshot::{BindTable, ListenerTable, Listeners, Snapshot};
 use clusters::ClusterNumbers;
+use compiled::Numbering;
 use listeners::SharedTables;
 pub(crate) use rules::CompiledRoute;
-use rules::Numbering;
 
 /// Compiles the tables of one generation.
 ///
 /// Pure and total. A rule with an invalid expression, header, path or redirect responds 500 and nothing else
 /// changes: an invalid path expression matches no request, an invalid expression for a header or parameter
-/// value matches every request that has the header or parameter. An attached route that [`Ir::http_routes`]
+/// value matches every request that has the header or parameter. An attached route that [`Ir::routes`]
 /// lacks is left out; of two binds or listeners with the same key the first counts.
 pub fn compile(ir: &Ir, generation: Generation) -> Snapshot {
     compile_with(ir, generation, None)
@@ -74,6 +76,7 @@ pub fn compile_from(
     // A Gateway with several addresses has one bind after another with the same listeners.
     let mut last: Option<(&Bind, Arc<Listeners>)> = None;
     for bind in &ir.binds {
+        let Some(opening) = bind.opening() else { continue };
         let listeners = match &last {
             Some((other, same)) if other.port == bind.port && other.listeners == bind.listeners => {
                 Arc::clone(same)
@@ -82,13 +85,8 @@ pub fn compile_from(
         };
         last = Some((bind, Arc::clone(&listeners)));
         let address = canonical(bind.address);
-        let table = BindTable {
-            address,
-            port: bind.port,
-            protocol: bind.protocol,
-            listeners,
-            patterns: Arc::clone(&patterns),
-        };
+        let table =
+            BindTable { address, port: bind.port, opening, listeners, patterns: Arc::clone(&patterns) };
         binds.entry((address, bind.port)).or_insert(table);
     }
     Snapshot { generation, binds, clusters, patterns, routes }
@@ -118,7 +116,7 @@ fn routes<'a>(
 ) -> Vec<Arc<CompiledRoute>> {
     let mut known = Cursor::new(previous);
     let compile = |(id, route)| CompiledRoute::compile(route, known.find(id), numbering);
-    ir.http_routes.iter().map(compile).collect()
+    ir.routes.iter().map(compile).collect()
 }
 
 /// Finds routes by id in a list that is ordered by it. Finding one after another in that order takes one step

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action as IrAction, ClusterKey, Filter, HttpRoute, HttpRule, PathMatch, RouteId, RouteMatch, RuleError,
+    Action as IrAction, ClusterKey, Filter, HttpRule, PathMatch, Route, RouteId, RouteMatch, RuleError,
     RuleErrorKind, StringMatch, WeightedBackend, WeightedTarget,
 };
 
-use super::clusters::ClusterNumbers;
+use super::compiled::{CompiledMatch, CompiledRule, Numbering};
+use super::l4;
 use crate::pattern::{PatternId, PatternSetBuilder, Subject};
 use crate::rewrite::Redirect;
 use crate::table::condition::{Conditions, FieldCondition, GrpcCondition, ParamCondition, ValueTest};
@@ -17,7 +18,7 @@ use crate::{Action, ClusterId, Destination, Filters, Picker, RouteLabel, Rule, T
 /// A route whose rules are ready, whatever the listeners it is attached to.
 #[derive(Debug)]
 pub(crate) struct CompiledRoute {
-    pub(super) source: Arc<HttpRoute>,
+    pub(super) source: Arc<Route>,
     /// One for each of the source's.
     pub(super) rules: Vec<Arc<CompiledRule>>,
 }
@@ -27,31 +28,6 @@ impl CompiledRoute {
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         self.rules.iter().map(|compiled| &compiled.rule)
     }
-}
-
-/// A rule that is ready, and the numbers that are written in it.
-#[derive(Debug)]
-pub(crate) struct CompiledRule {
-    pub(super) rule: Arc<Rule>,
-    /// One for each of the source's.
-    pub(super) matches: Vec<CompiledMatch>,
-    /// Names of request fields with `_` in them that it matches or writes, in lower case.
-    pub(super) underscores: Box<[Box<str>]>,
-    clusters: Vec<ClusterId>,
-    patterns: Vec<PatternId>,
-}
-
-#[derive(Debug)]
-pub(super) struct CompiledMatch {
-    pub(super) path: PathKey,
-    /// `None` if only the path is asked for.
-    pub(super) conditions: Option<Arc<Conditions>>,
-}
-
-/// The numbers that rules have written in them.
-pub(super) struct Numbering<'a> {
-    pub(super) clusters: ClusterNumbers<'a>,
-    pub(super) patterns: PatternSetBuilder<'a>,
 }
 
 /// The expressions of one rule.
@@ -68,12 +44,12 @@ struct FirstError {
 
 impl CompiledRoute {
     pub(super) fn id(&self) -> &RouteId {
-        &self.source.id
+        self.source.id()
     }
 
     /// Compiles a route, but for what `previous`, the same route as it was, has of it.
     pub(super) fn compile<'a>(
-        source: &'a Arc<HttpRoute>,
+        source: &'a Arc<Route>,
         previous: Option<&Arc<Self>>,
         numbering: &mut Numbering<'a>,
     ) -> Arc<Self> {
@@ -84,11 +60,17 @@ impl CompiledRoute {
         let known = previous.and_then(|previous| previous.rules.first());
         let label = match known {
             Some(known) => Arc::clone(&known.rule.route),
-            None => Arc::new(RouteLabel { id: source.id.clone(), text: source.id.object.to_string().into() }),
+            None => {
+                Arc::new(RouteLabel { id: source.id().clone(), text: source.id().object.to_string().into() })
+            }
         };
-        let rules = source.rules.iter().zip(0..).map(|(rule, index)| {
+        if let Route::L4(route) = &**source {
+            let rule = Arc::new(l4::compile_rule(&label, &route.rule, numbering));
+            return Arc::new(Self { rules: vec![rule], source: Arc::clone(source) });
+        }
+        let rules = source.http_rules().iter().zip(0..).map(|(rule, index)| {
             let at = index as usize;
-            let same = previous.filter(|previous| previous.source.rules.get(at) == Some(rule));
+            let same = previous.filter(|previous| previous.source.http_rules().get(at) == Some(rule));
             match same.and_then(|previous| previous.rules.get(at)) {
                 Some(same) => {
                     same.keep(numbering);
@@ -98,13 +80,6 @@ impl CompiledRoute {
             }
         });
         Arc::new(Self { rules: rules.collect(), source: Arc::clone(source) })
-    }
-}
-
-impl CompiledRule {
-    fn keep(&self, numbering: &mut Numbering<'_>) {
-        self.clusters.iter().for_each(|id| numbering.clusters.keep(*id));
-        self.patterns.iter().for_each(|id| numbering.patterns.keep(*id));
     }
 }
 

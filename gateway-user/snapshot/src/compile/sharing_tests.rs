@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, AttachedRoutes, Bind, BindAddress, ClusterKey, Generation, Hostname, HttpRoute, HttpRule, Ir,
-    Listener, ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, Protocol, RouteId,
-    RouteKind, RouteMatch, Timeouts, WeightedBackend, WeightedTarget,
+    Listener, ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, RouteId, RouteKind,
+    RouteMatch, Serve, Timeouts, WeightedBackend, WeightedTarget,
 };
 
 use super::{compile, compile_with};
@@ -36,7 +36,7 @@ fn ir(routes: &[(&str, &str, Vec<HttpRule>)]) -> Ir {
     for (name, host, rules) in routes {
         let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("t", *name) };
         let route = HttpRoute { id: id.clone(), created: None, rules: rules.clone() };
-        ir.http_routes.insert(id.clone(), Arc::new(route));
+        ir.routes.insert(id.clone(), Arc::new(route.into()));
         let hostname = Hostname::parse(host).ok();
         let hostnames = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
         attached.insert(id, hostnames);
@@ -47,9 +47,15 @@ fn ir(routes: &[(&str, &str, Vec<HttpRule>)]) -> Ir {
 
 fn bind(port: u16, routes: AttachedRoutes) -> Bind {
     let id = ListenerId { gateway: ObjectName::new("t", "gw"), listener: format!("l{port}") };
-    let listeners =
-        vec![Listener { id, hostname: None, tls: None, settings: ListenerSettings::default(), routes }];
-    Bind { address: BindAddress::Any, port, protocol: Protocol::Http, listeners }
+    let listeners = vec![Listener {
+        id,
+        hostname: None,
+        serve: Serve::Http,
+        tls: None,
+        settings: ListenerSettings::default(),
+        routes,
+    }];
+    Bind { address: BindAddress::Any, port, listeners }
 }
 
 fn listener(snapshot: &Snapshot, port: u16) -> &Arc<ListenerTable> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, Bind, BindAddress, ClusterKey, HeaderMatch, Hostname, HttpRoute, HttpRule, Ir, Listener,
-    ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, Protocol, QueryMatch, RouteId,
-    RouteKind, RouteMatch, StringMatch, Timeouts, WeightedBackend, WeightedTarget,
+    ListenerId, ListenerSettings, MatchHostname, ObjectName, PathMatch, QueryMatch, RouteId, RouteKind,
+    RouteMatch, Serve, StringMatch, Timeouts, WeightedBackend, WeightedTarget,
 };
 use gateway_snapshot::{FieldList, RequestView};
 
@@ -128,13 +128,13 @@ pub fn gateway(hostname: &str, routes: Vec<(&[&str], HttpRoute)>) -> Ir {
     let listener = listener("http", hostname, &routes);
     ir.binds.push(bind(BindAddress::Any, 80, vec![listener]));
     for (_, route) in routes {
-        ir.http_routes.insert(route.id.clone(), Arc::new(route));
+        ir.routes.insert(route.id.clone(), Arc::new(route.into()));
     }
     ir
 }
 
 pub fn bind(address: BindAddress, port: u16, listeners: Vec<Listener>) -> Bind {
-    Bind { address, port, protocol: Protocol::Http, listeners }
+    Bind { address, port, listeners }
 }
 
 /// A listener with the routes whose hostnames meet its own.
@@ -149,7 +149,7 @@ pub fn listener(name: &str, hostname: &str, routes: &[(&[&str], HttpRoute)]) -> 
         .filter(|(_, hostnames)| !hostnames.is_empty());
     let routes = attached.collect();
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: name.into() };
-    Listener { id, hostname, tls: None, settings: ListenerSettings::default(), routes }
+    Listener { id, hostname, serve: Serve::Http, tls: None, settings: ListenerSettings::default(), routes }
 }
 
 fn attach(listener: Option<&Hostname>, original: Option<Hostname>) -> Option<MatchHostname> {

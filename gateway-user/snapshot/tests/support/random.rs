@@ -125,7 +125,8 @@ pub fn ir(any: &[&str], own: Option<&[&str]>, routes: &[(Vec<&str>, Arc<HttpRout
     if let Some(own) = own {
         ir.binds.push(bind(BindAddress::Ip([10, 0, 0, 1].into()), 80, listeners(own)));
     }
-    ir.http_routes = routes.iter().map(|(_, route)| (route.id.clone(), Arc::clone(route))).collect();
+    ir.routes =
+        routes.iter().map(|(_, route)| (route.id.clone(), Arc::new((**route).clone().into()))).collect();
     ir
 }
 

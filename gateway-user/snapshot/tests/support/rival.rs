@@ -64,17 +64,17 @@ pub fn outcome_of(ir: &Ir, local: SocketAddr, request: &Request) -> (Outcome, us
     let mut closest = ("no_route_for_host", 0);
     let mut candidates = Vec::new();
     for (id, hostnames) in &listener.routes {
-        let route = &ir.http_routes[id];
+        let route = &ir.routes[id];
         for hostname in hostnames.iter().filter(|hostname| covers(&hostname.effective)) {
             closest = farther(closest, ("no_rule_for_path", 1));
-            for (rule_at, rule) in route.rules.iter().enumerate() {
+            for (rule_at, rule) in route.http_rules().iter().enumerate() {
                 for (position, matching) in rule.matches.iter().enumerate() {
                     match holds(matching, request) {
                         Ok(()) => candidates.push(Candidate {
                             effective: &hostname.effective,
                             original: &hostname.original,
                             matching,
-                            created: route.created,
+                            created: route.created(),
                             route: id,
                             rule: (rule_at, rule),
                             position,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    Action, Certificate, HttpRoute, HttpRule, ObjectName, PrivateKey, RouteMatch, RuleError, RuleErrorKind,
+    Action, Certificate, HttpRoute, HttpRule, L4Route, L4Rule, ObjectName, PrivateKey, RouteKind, RouteMatch,
+    RuleError, RuleErrorKind,
 };
 use prost::Message as _;
 use serde::de::DeserializeOwned;
@@ -78,14 +79,14 @@ fn listener(put: &Put, missing: Option<&str>) -> Result<Decoded, String> {
         (Err(_), Some(_)) => return Ok(Decoded { value: None, closed }),
         (Err(why), None) => return Err(why),
     };
-    let value::Listener { address, port, protocol, id, hostname, tls, settings } = listener;
+    let value::Listener { address, port, serve, id, hostname, tls, settings } = listener;
     let tls = tls.map(|tls| ListenerTlsItem {
         certificates: if missing.is_some() { Vec::new() } else { tls.certificates },
         min_version: tls.min_version,
         is_default: tls.is_default,
     });
     let is_closed = missing.is_some();
-    let item = ListenerItem { address, port, protocol, id, hostname, tls, settings, is_closed };
+    let item = ListenerItem { address, port, serve, id, hostname, tls, settings, is_closed };
     Ok(Decoded { value: Some(Value::Listener(Box::new(item))), closed })
 }
 
@@ -106,6 +107,13 @@ fn route(put: &Put, known: &Capabilities) -> Result<Decoded, String> {
     let value = value::Route::decode(put.value.clone()).map_err(|error| error.to_string())?;
     let value::RouteHead { id, created, mut attached } = json(&value.head)?;
     exact(&mut attached);
+    if id.kind == RouteKind::TCPRoute {
+        let rule = value.rules.first().ok_or("it has no rule")?;
+        let mut rule: L4Rule = json(&rule.rest)?;
+        exact(&mut rule.backends);
+        let route = Arc::new(L4Route { id, created, rule }.into());
+        return Ok(Decoded { value: Some(Value::Route(route, attached)), closed: Vec::new() });
+    }
     let mut closed_parts = Vec::new();
     let mut rules = Vec::with_capacity(value.rules.len());
     for rule in value.rules {
@@ -113,7 +121,7 @@ fn route(put: &Put, known: &Capabilities) -> Result<Decoded, String> {
         closed_parts.extend(missing.map(|need| closed(put, &need)));
         rules.push(rule);
     }
-    let route = Arc::new(HttpRoute { id, created, rules });
+    let route = Arc::new(HttpRoute { id, created, rules }.into());
     Ok(Decoded { value: Some(Value::Route(route, attached)), closed: closed_parts })
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use gateway_ir as ir;
-use gateway_ir::{ClusterKey, HttpRoute, HttpRule, ObjectName};
+use gateway_ir::{ClusterKey, HttpRule, L4Rule, ObjectName, Route};
 use prost::Message as _;
 use serde::Serialize;
 
@@ -36,14 +36,14 @@ pub(crate) fn listener(bind: &ir::Bind, listener: &ir::Listener) -> Item {
     let value = value::Listener {
         address: bind.address,
         port: bind.port,
-        protocol: bind.protocol,
+        serve: listener.serve,
         id: listener.id.clone(),
         hostname: listener.hostname.clone(),
         tls,
         settings: listener.settings,
     };
     let key = Key::listener(bind.address, bind.port, &listener.id);
-    Item::new(key, &capability::of_listener(bind.protocol, listener), json(&value))
+    Item::new(key, &capability::of_listener(listener), json(&value))
 }
 
 pub(crate) fn certificate(certificate: &ir::Certificate) -> Item {
@@ -61,10 +61,19 @@ pub(crate) fn certificate(certificate: &ir::Certificate) -> Item {
     Item::new(Key::certificate(secret), &[], value.encode_to_vec().into())
 }
 
-pub(crate) fn route(route: &HttpRoute, attached: Vec<Attached>) -> Item {
-    let head = value::RouteHead { id: route.id.clone(), created: route.created, attached };
-    let value = value::Route { head: json(&head), rules: route.rules.iter().map(rule).collect() };
-    Item::new(Key::route(&route.id), &[], value.encode_to_vec().into())
+pub(crate) fn route(route: &Route, attached: Vec<Attached>) -> Item {
+    let head = value::RouteHead { id: route.id().clone(), created: route.created(), attached };
+    let rules = match route {
+        Route::Http(route) => route.rules.iter().map(rule).collect(),
+        Route::L4(route) => vec![l4_rule(&route.rule)],
+    };
+    let value = value::Route { head: json(&head), rules };
+    Item::new(Key::route(route.id()), &capability::of_route(route), value.encode_to_vec().into())
+}
+
+/// The needs are the route's: there is no more of it than the rule.
+fn l4_rule(rule: &L4Rule) -> value::Rule {
+    value::Rule { rest: json(rule), ..value::Rule::default() }
 }
 
 fn rule(rule: &HttpRule) -> value::Rule {

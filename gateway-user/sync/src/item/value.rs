@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use gateway_ir::{
-    Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings, ObjectName, Protocol,
-    RouteId, Timeouts, TlsVersion,
+    Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings, ObjectName, RouteId,
+    Serve, Timeouts, TlsVersion,
 };
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,9 @@ pub(super) struct Address {
 pub(super) struct Listener {
     pub(super) address: BindAddress,
     pub(super) port: u16,
-    pub(super) protocol: Protocol,
+    /// `protocol` for nodes and controllers of versions before.
+    #[serde(rename = "protocol")]
+    pub(super) serve: Serve,
     pub(super) id: ListenerId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) hostname: Option<Hostname>,

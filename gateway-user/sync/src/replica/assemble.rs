@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gateway_ir::{
-    AttachedRoutes, Bind, BindAddress, Certificate, ClusterKey, Endpoints, HttpRoute, Ir, Listener,
-    ListenerId, ListenerTls, MatchHostname, ObjectName, RouteId, shared_map,
+    AttachedRoutes, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Ir, Listener, ListenerId,
+    ListenerTls, MatchHostname, ObjectName, Route, RouteId, shared_map,
 };
 
 use crate::item::{Attached, Desired, ListenerItem, Owner, Value};
@@ -21,7 +21,7 @@ struct Parts<'a> {
     gateways: BTreeMap<ObjectName, String>,
     addresses: BTreeMap<IpAddr, Owner>,
     listeners: Vec<&'a ListenerItem>,
-    routes: Vec<(&'a RouteId, &'a Arc<HttpRoute>, &'a [Attached])>,
+    routes: Vec<(&'a RouteId, &'a Arc<Route>, &'a [Attached])>,
     clusters: Vec<(ClusterKey, Arc<[SocketAddr]>)>,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desir
             Value::Gateway(name, mark) => drop(parts.gateways.insert(name.clone(), mark.clone())),
             Value::Address(address, owner) => drop(parts.addresses.insert(*address, owner.clone())),
             Value::Listener(listener) => parts.listeners.push(listener),
-            Value::Route(route, attached) => parts.routes.push((&route.id, route, attached)),
+            Value::Route(route, attached) => parts.routes.push((route.id(), route, attached)),
             Value::Cluster(key, addresses) => parts.clusters.push((key.clone(), Arc::clone(addresses))),
         }
     }
@@ -61,7 +61,6 @@ impl Parts<'_> {
             let bind = binds.entry((item.port, item.address)).or_insert_with(|| Bind {
                 address: item.address,
                 port: item.port,
-                protocol: item.protocol,
                 listeners: Vec::new(),
             });
             bind.listeners.push(self.listener(item));
@@ -71,8 +70,8 @@ impl Parts<'_> {
             // The order in which translation has them.
             bind.listeners.sort_by(|a, b| (&a.hostname, &a.id).cmp(&(&b.hostname, &b.id)));
         }
-        let mut http_routes = Vec::new();
-        let mut attached = self.attached(&mut http_routes);
+        let mut routes = Vec::new();
+        let mut attached = self.attached(&mut routes);
         let places = |bind: &'b Bind| {
             bind.listeners.iter().map(|one| ((bind.address, bind.port, &one.id), &one.routes))
         };
@@ -84,7 +83,7 @@ impl Parts<'_> {
                 listener.routes = shared_map(known, routes);
             }
         }
-        Ir { binds, http_routes: shared_map(Some(&before.http_routes), http_routes) }
+        Ir { binds, routes: shared_map(Some(&before.routes), routes) }
     }
 
     fn listener(&self, item: &ListenerItem) -> Listener {
@@ -97,6 +96,7 @@ impl Parts<'_> {
         Listener {
             id: item.id.clone(),
             hostname: item.hostname.clone(),
+            serve: item.serve,
             tls,
             settings: item.settings,
             routes: AttachedRoutes::new(),
@@ -106,7 +106,7 @@ impl Parts<'_> {
     /// Routes by their listeners; those that have one are noted in `served`.
     fn attached(
         &self,
-        served: &mut Vec<(RouteId, Arc<HttpRoute>)>,
+        served: &mut Vec<(RouteId, Arc<Route>)>,
     ) -> HashMap<(BindAddress, u16, &ListenerId), Attachments> {
         let open = self.listeners.iter().filter(|item| !item.is_closed);
         let open: HashSet<_> = open.map(|item| (item.address, item.port, &item.id)).collect();

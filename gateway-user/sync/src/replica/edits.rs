@@ -78,11 +78,11 @@ fn remove_route(ir: &mut Ir, old: Option<&Value>, new: Option<&Value>) {
         |a: &Attached, b: &Attached| (a.address, a.port, &a.listener) == (b.address, b.port, &b.listener);
     for gone in attached.iter().filter(|one| !stays.iter().any(|other| same(one, other))) {
         if let Some(listener) = find(ir, gone) {
-            listener.routes.remove(&route.id);
+            listener.routes.remove(route.id());
         }
     }
     if stays.is_empty() {
-        ir.http_routes.remove(&route.id);
+        ir.routes.remove(route.id());
     }
 }
 
@@ -92,13 +92,13 @@ fn add_route(ir: &mut Ir, new: Option<&Value>, is_open: impl Fn(&Attached) -> bo
     for one in attached.iter().filter(|one| is_open(one)) {
         is_served = true;
         let Some(listener) = find(ir, one) else { continue };
-        if listener.routes.get(&route.id) != Some(&one.hostnames) {
-            listener.routes.insert(route.id.clone(), Arc::clone(&one.hostnames));
+        if listener.routes.get(route.id()) != Some(&one.hostnames) {
+            listener.routes.insert(route.id().clone(), Arc::clone(&one.hostnames));
         }
     }
     match is_served {
-        true => drop(ir.http_routes.insert(route.id.clone(), Arc::clone(route))),
-        false => drop(ir.http_routes.remove(&route.id)),
+        true => drop(ir.routes.insert(route.id().clone(), Arc::clone(route))),
+        false => drop(ir.routes.remove(route.id())),
     }
 }
 

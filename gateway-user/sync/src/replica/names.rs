@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gateway_ir::{Action, ClusterKey, ObjectName, WeightedTarget};
+use gateway_ir::{Action, ClusterKey, ObjectName, Route, WeightedTarget};
 
 use crate::item::Value;
 
@@ -18,6 +18,21 @@ pub(super) struct Names {
     needed: usize,
 }
 
+/// The destinations of a route's backends.
+fn targets(route: &mut Route) -> Box<dyn Iterator<Item = &mut WeightedTarget> + '_> {
+    match route {
+        Route::Http(route) => Box::new(route.rules.iter_mut().flat_map(|rule| {
+            match &mut rule.action {
+                Action::Forward(backends) => backends.as_mut_slice(),
+                Action::Redirect(_) | Action::Fail(_) => &mut [],
+            }
+            .iter_mut()
+            .map(|backend| &mut backend.target)
+        })),
+        Route::L4(route) => Box::new(route.rule.backends.iter_mut().map(|backend| &mut backend.target)),
+    }
+}
+
 impl Names {
     /// Has an item that was just read share its names with others.
     pub(super) fn share(&mut self, value: &mut Value) {
@@ -26,13 +41,10 @@ impl Names {
                 attached.iter_mut().for_each(|one| self.object(&mut one.listener.gateway));
                 // Nobody else has it yet.
                 let Some(route) = Arc::get_mut(route) else { return };
-                self.object(&mut route.id.object);
-                for rule in &mut route.rules {
-                    let Action::Forward(backends) = &mut rule.action else { continue };
-                    for backend in backends {
-                        if let WeightedTarget::Cluster(cluster) = &mut backend.target {
-                            self.cluster(cluster);
-                        }
+                self.object(&mut route.id_mut().object);
+                for target in targets(route) {
+                    if let WeightedTarget::Cluster(cluster) = target {
+                        self.cluster(cluster);
                     }
                 }
             }

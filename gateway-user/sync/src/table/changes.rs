@@ -104,7 +104,7 @@ impl Changes {
         let (was, is) = (listeners(old), listeners(new));
         let key = |(address, port, id): &Place<'_>| Key::listener(*address, *port, id);
         let item = |_: &Place<'_>, (bind, listener): &(&Bind, &Listener)| item::listener(bind, listener);
-        self.maps(&was, &is, |a, b| are_alike(*a, *b), item, key);
+        self.maps(&was, &is, |(_, a), (_, b)| are_alike(a, b), item, key);
         self.routes((old, &was), (new, &is));
     }
 
@@ -117,7 +117,7 @@ impl Changes {
                 (None, None) => {}
             }
         }
-        for difference in old.http_routes.diff(&new.http_routes) {
+        for difference in old.routes.diff(&new.routes) {
             match difference {
                 DiffItem::Add(id, _) | DiffItem::Update { new: (id, _), .. } => drop(touched.insert(id)),
                 DiffItem::Remove(id, _) => {
@@ -129,7 +129,7 @@ impl Changes {
         }
         let mut places = places(is, &touched);
         for id in touched {
-            if let Some(route) = new.http_routes.get(id) {
+            if let Some(route) = new.routes.get(id) {
                 self.puts.push(item::route(route, places.remove(id).unwrap_or_default()));
                 self.routes.insert(id.clone());
             }
@@ -149,7 +149,7 @@ fn listeners(ir: &Ir) -> Listeners<'_> {
 }
 
 /// True if they differ in their routes at most.
-fn are_alike((a, one): (&Bind, &Listener), (b, other): (&Bind, &Listener)) -> bool {
+fn are_alike(one: &Listener, other: &Listener) -> bool {
     let tls = match (&one.tls, &other.tls) {
         (None, None) => true,
         (Some(one), Some(other)) => {
@@ -160,7 +160,7 @@ fn are_alike((a, one): (&Bind, &Listener), (b, other): (&Bind, &Listener)) -> bo
         }
         _ => false,
     };
-    a.protocol == b.protocol && one.hostname == other.hostname && one.settings == other.settings && tls
+    one.serve == other.serve && one.hostname == other.hostname && one.settings == other.settings && tls
 }
 
 /// The places of these routes.

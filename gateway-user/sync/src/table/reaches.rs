@@ -9,7 +9,7 @@ use gateway_ir::{ClusterKey, Ir, ObjectName, RouteId};
 use super::Table;
 use crate::key::Key;
 use crate::reach::{Reach, Reached};
-use crate::scope::{Scope, clusters_of};
+use crate::scope::Scope;
 
 impl Table {
     /// Brings the reach of every item up to date after the representation `before` has become the present one, in which
@@ -28,8 +28,8 @@ impl Table {
         let (ir, addresses) = (Arc::clone(&self.desired.ir), Arc::clone(&self.desired.addresses));
         let differs = |id: &RouteId| begins || routes.contains(id);
         let mut touched = Touched::of_listeners(&ir, differs);
-        for (_, route) in before.http_routes.iter().chain(&ir.http_routes).filter(|(id, _)| differs(id)) {
-            touched.add_clusters(clusters_of(route));
+        for (_, route) in before.routes.iter().chain(&ir.routes).filter(|(id, _)| differs(id)) {
+            touched.add_clusters(route.clusters());
         }
         touched.add_clusters(clusters.iter());
         touched.find_clusters(&ir, |id| self.reach_of_route(id));
@@ -159,8 +159,8 @@ impl<'a> Touched<'a> {
         if self.clusters.is_empty() {
             return;
         }
-        for (id, route) in &ir.http_routes {
-            for key in clusters_of(route).filter(|key| self.clusters.contains_key(key)).collect::<Vec<_>>() {
+        for (id, route) in &ir.routes {
+            for key in route.clusters().filter(|key| self.clusters.contains_key(key)).collect::<Vec<_>>() {
                 let numbers = match self.routes.get(id) {
                     Some(numbers) => numbers.clone(),
                     None => self.numbers(reach(id).gateways().unwrap_or_default()),

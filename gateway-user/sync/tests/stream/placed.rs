@@ -165,7 +165,7 @@ proptest! {
         let (was, is) = (before.seen_by(&node.name), after.seen_by(&node.name));
         for frame in batch.frames.iter().map(decoded) {
             if let DownFrame::Put(put) = frame {
-                let stays = was.ir.http_routes.keys().filter(|id| is.ir.http_routes.contains_key(*id));
+                let stays = was.ir.routes.keys().filter(|id| is.ir.routes.contains_key(*id));
                 let mut stays = stays.map(|id| format!("{}/{}", id.kind, id.object));
                 prop_assert!(put.kind != Kind::Route as u32 || !stays.any(|name| name == put.name), "{put:?}");
             }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter, HeaderChange,
-    HeaderMod, Hostname, HttpRoute, HttpRule, Ir, LabelRequirement, Listener, ListenerId, ListenerSettings,
-    ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Protocol,
-    Redirect, RouteId, RouteKind, RouteMatch, Setting, Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
+    HeaderMod, Hostname, HttpRoute, HttpRule, Ir, L4Backend, L4Route, L4Rule, LabelRequirement, Listener,
+    ListenerId, ListenerSettings, ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement,
+    PrivateKey, Redirect, Route, RouteId, RouteKind, RouteMatch, Serve, Setting, Timeouts, TlsVersion,
+    WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -120,6 +121,21 @@ fn certificate(number: u8, version: u8) -> Arc<Certificate> {
     })
 }
 
+/// The kind of a route, by its number.
+fn kind(route: u8) -> RouteKind {
+    RouteKind::ALL[usize::from(route) % RouteKind::ALL.len()]
+}
+
+fn l4_rule(route: u8, version: u8) -> L4Rule {
+    let protocol = match version % 3 {
+        0 => BackendProtocol::Tcp,
+        1 => BackendProtocol::TcpProxyV1,
+        _ => BackendProtocol::TcpProxyV2,
+    };
+    let target = WeightedTarget::Cluster(ClusterKey { protocol, ..ClusterKey::new(name(route), 80) });
+    L4Rule { name: None, backends: vec![L4Backend { weight: u32::from(version), target }] }
+}
+
 /// Bytes that no other certificate has.
 pub(crate) fn chain(number: u8, version: u8) -> Vec<u8> {
     format!("chain {number} in version {version}").into_bytes()
@@ -137,14 +153,23 @@ fn gateway(listener: u8) -> ObjectName {
 impl Plan {
     /// The state that it says, with nothing shared with other states.
     pub(crate) fn desired(&self) -> Desired {
-        let routes: BTreeMap<RouteId, Arc<HttpRoute>> = self
+        let routes: BTreeMap<RouteId, Arc<Route>> = self
             .routes
             .iter()
             .filter(|(_, (_, on))| self.is_on(on))
             .map(|(route, (version, _))| {
-                let id = RouteId { kind: RouteKind::ALL[usize::from(route % 2)], object: name(route) };
-                let rules = vec![rule(*route, *version), rule(*route, 0)];
-                (id.clone(), Arc::new(HttpRoute { id, created: Some(i64::from(*route)), rules }))
+                let id = RouteId { kind: kind(*route), object: name(route) };
+                let created = Some(i64::from(*route));
+                let whole = match id.kind {
+                    RouteKind::HTTPRoute | RouteKind::GRPCRoute => {
+                        let rules = vec![rule(*route, *version), rule(*route, 0)];
+                        HttpRoute { id: id.clone(), created, rules }.into()
+                    }
+                    RouteKind::TCPRoute => {
+                        L4Route { id: id.clone(), created, rule: l4_rule(*route, *version) }.into()
+                    }
+                };
+                (id, Arc::new(whole))
             })
             .collect();
         let binds = self.ports.iter().filter(|(_, listeners)| !listeners.is_empty());
@@ -157,7 +182,7 @@ impl Plan {
         let owner = |number: &u8| Owner { gateway: gateway(0), node: node(*number) };
         let listeners = self.ports.values().flatten().map(|(number, _)| gateway(*number));
         Desired {
-            ir: Arc::new(Ir { binds, http_routes: routes.into() }),
+            ir: Arc::new(Ir { binds, routes: routes.into() }),
             endpoints: Arc::new(Endpoints { clusters: clusters.collect() }),
             gateways: Arc::new(listeners.map(|name| (name, self.ports.len().to_string())).collect()),
             addresses: Arc::new(
@@ -210,7 +235,7 @@ impl Plan {
                 };
                 let on = self.routes.iter().filter(|(_, (_, on))| on.contains(&port));
                 let routes = on.map(|(route, _)| {
-                    let id = RouteId { kind: RouteKind::ALL[usize::from(route % 2)], object: name(route) };
+                    let id = RouteId { kind: kind(*route), object: name(route) };
                     let effective = Some(host(*number, *wildcard));
                     let hostnames: Arc<[_]> = [MatchHostname { effective, original: None }].into();
                     (id, hostnames)
@@ -219,6 +244,7 @@ impl Plan {
                 Listener {
                     id: ListenerId { gateway: gateway(*number), listener: format!("l{number}") },
                     hostname: Some(host(*number, *wildcard)),
+                    serve: if is_tls { Serve::Https } else { Serve::Http },
                     tls: is_tls.then_some(tls),
                     settings: self.settings(*number),
                     routes,
@@ -226,7 +252,6 @@ impl Plan {
             })
             .collect();
         listeners.sort_by(|a, b| (&a.hostname, &a.id).cmp(&(&b.hostname, &b.id)));
-        let protocol = if is_tls { Protocol::Https } else { Protocol::Http };
-        Bind { address: BindAddress::Any, port, protocol, listeners }
+        Bind { address: BindAddress::Any, port, listeners }
     }
 }

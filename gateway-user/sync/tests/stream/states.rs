@@ -138,8 +138,8 @@ proptest! {
         replica.begin(7);
         join(&mut replica, &table, 0);
         let got = replica.desired();
-        for (id, route) in &got.ir.http_routes {
-            for (rule, whole) in route.rules.iter().zip(&desired.ir.http_routes[id].rules) {
+        for (id, route) in &got.ir.routes {
+            for (rule, whole) in route.http_rules().iter().zip(desired.ir.routes[id].http_rules()) {
                 let needs = |needs: capability::Needs| needs.contains(&name.as_str());
                 let is_closed = matches!(&rule.action, gateway_ir::Action::Fail(error)
                     if error.kind == gateway_ir::RuleErrorKind::UnknownCapability);
@@ -148,10 +148,14 @@ proptest! {
                 prop_assert!(unknown || rule == whole);
             }
         }
+        for (id, whole) in &desired.ir.routes {
+            let is_closed = capability::of_route(whole).contains(&name.as_str());
+            prop_assert!(!(is_closed && got.ir.routes.contains_key(id)), "{} is served", id);
+        }
         for (bind, whole) in got.ir.binds.iter().zip(&desired.ir.binds) {
             for (listener, whole) in bind.listeners.iter().zip(&whole.listeners) {
                 prop_assert_eq!(&listener.id, &whole.id, "its hosts go to no other listener");
-                if capability::of_listener(bind.protocol, whole).contains(&name.as_str()) {
+                if capability::of_listener(whole).contains(&name.as_str()) {
                     prop_assert!(listener.routes.is_empty());
                     prop_assert!(listener.tls.as_ref().is_none_or(|tls| tls.certificates.is_empty()));
                 }

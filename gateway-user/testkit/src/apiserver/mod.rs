@@ -20,11 +20,12 @@ use state::State;
 
 /// The kinds that a gateway reads in a cluster. NodeReports and Leases are not among them: without those, no process leads,
 /// and each says so once.
-pub const READ_KINDS: [&str; 14] = [
+pub const READ_KINDS: [&str; 15] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
     "httproutes.gateway.networking.k8s.io",
     "grpcroutes.gateway.networking.k8s.io",
+    "tcproutes.gateway.networking.k8s.io",
     "referencegrants.gateway.networking.k8s.io",
     "backendtlspolicies.gateway.networking.k8s.io",
     "gatewayconfigs.sluice.dev",

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use gateway_ir::{BindAddress, ListenerSettings, ObjectName, Protocol, TlsVersion};
+use gateway_ir::{BindAddress, ListenerSettings, ObjectName, Serve, TlsVersion};
 use serde::Serialize;
 
 /// Most bytes of a certificate's names that are in a digest. The names follow from the fingerprint: short
@@ -87,9 +87,10 @@ impl<'a> Bind<'a> {
                 BindAddress::Ip(ip) => Address::Ip(ip),
             },
             port: bind.port,
-            protocol: match bind.protocol {
-                Protocol::Http => "Http",
-                Protocol::Https => "Https",
+            protocol: match listener.serve {
+                Serve::Http => "Http",
+                Serve::Https => "Https",
+                Serve::Tcp => "Tcp",
             },
             listeners: [Listener::new(listener)],
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gateway_ir::order::HostRank;
 use gateway_ir::overlap::{HostRoute, MatchIndex, Overlap, overlaps};
-use gateway_ir::{Hostname, HttpRoute, PathMatch, RouteId};
+use gateway_ir::{Hostname, PathMatch, Route, RouteId};
 
 use super::examine::{NOTES_MAX, Note, RuleName};
 use super::{Original, Placed};
@@ -30,7 +30,7 @@ pub(super) struct Contest {
 pub(super) struct Contests(HashMap<Box<[Claimant]>, Arc<Contest>>);
 
 /// A route, by where it is in memory, and how specific a hostname it wrote.
-type Claimant = (*const HttpRoute, Standing);
+type Claimant = (*const Route, Standing);
 
 /// Specificity of the hostname that a route wrote, beside those of other routes on the same host: the host
 /// itself goes before all that cover it.
@@ -46,7 +46,7 @@ impl Contests {
     /// `here` is in the order of routes, which stay in memory as long as this does.
     pub(super) fn of(&mut self, host: Option<&Hostname>, here: &[&Placed]) -> Option<Arc<Contest>> {
         if let [only] = here
-            && only.route.rules.iter().map(|rule| rule.matches.len()).sum::<usize>() < 2
+            && only.route.http_rules().iter().map(|rule| rule.matches.len()).sum::<usize>() < 2
         {
             return None;
         }
@@ -94,7 +94,8 @@ impl Contest {
         for ((route, rule), all) in rules.into_iter().take(NOTES_MAX) {
             let (Some(placed), Some(first)) = (here.get(route), all.first()) else { continue };
             let Some(by) = rule_name(here, first.winner) else { continue };
-            let whole = placed.route.rules.get(rule).is_some_and(|spec| spec.matches.len() == all.len());
+            let whole =
+                placed.route.http_rules().get(rule).is_some_and(|spec| spec.matches.len() == all.len());
             let position = (!whole).then_some(first.loser.position);
             self.add(placed, Note::Unreachable { rule, position, by });
         }
@@ -118,7 +119,7 @@ impl Contest {
     }
 
     fn add(&mut self, placed: &Placed, note: Note) {
-        self.notes.push((placed.route.id.clone(), note));
+        self.notes.push((placed.route.id().clone(), note));
     }
 }
 
@@ -145,11 +146,11 @@ impl Placed {
 
 fn rule_name(here: &[&Placed], at: MatchIndex) -> Option<RuleName> {
     let route = &here.get(at.route)?.route;
-    let matching = route.rules.get(at.rule)?.matches.get(at.position)?;
+    let matching = route.http_rules().get(at.rule)?.matches.get(at.position)?;
     let path = match &matching.path {
         PathMatch::Exact(path) => format!("Exact {path}"),
         PathMatch::Prefix(path) => format!("PathPrefix {path}"),
         PathMatch::Regex(text) => format!("RegularExpression {text}"),
     };
-    Some(RuleName { route: route.id.clone(), rule: at.rule, path })
+    Some(RuleName { route: route.id().clone(), rule: at.rule, path })
 }

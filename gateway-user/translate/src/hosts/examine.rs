@@ -119,11 +119,11 @@ impl HostVerdict {
     fn refusals(&mut self, routes: &[Placed], served: &[&Placed]) {
         let Some(owner) = self.owner.clone() else { return };
         let refused = || routes.iter().filter(|placed| !owner.has(placed.namespace()));
-        self.totals.refused_routes = refused().map(|placed| &placed.route.id).collect::<BTreeSet<_>>().len();
+        self.totals.refused_routes = refused().map(|placed| placed.route.id()).collect::<BTreeSet<_>>().len();
         let heir = oldest(refused().filter(|placed| placed.original != Original::Unnamed));
-        let routes: BTreeSet<_> = served.iter().map(|placed| &placed.route.id).collect();
+        let routes: BTreeSet<_> = served.iter().map(|placed| placed.route.id()).collect();
         if let (Some(_), Some(heir), 1, Some(last)) = (&owner.by, heir, routes.len(), served.first()) {
-            self.add(last, Note::LastOfOwner(heir.route.id.clone()));
+            self.add(last, Note::LastOfOwner(heir.route.id().clone()));
         }
     }
 
@@ -156,10 +156,10 @@ impl HostVerdict {
         );
         let Some((first, others)) = by_age.split_first() else { return };
         if let Some(second) = others.first() {
-            self.add(first, Note::SharedBy(second.route.id.clone()));
+            self.add(first, Note::SharedBy(second.route.id().clone()));
         }
         for other in others.iter().take(NOTES_MAX) {
-            self.add(other, Note::Shares(first.route.id.clone()));
+            self.add(other, Note::Shares(first.route.id().clone()));
         }
     }
 
@@ -173,12 +173,12 @@ impl HostVerdict {
     ) {
         let is_there = |placed: &Placed, place: &Place| {
             let there = by_place.get(place).map(Vec::as_slice).unwrap_or_default();
-            there.binary_search_by(|other| other.route.id.cmp(&placed.route.id)).is_ok()
+            there.binary_search_by(|other| other.route.id().cmp(placed.route.id())).is_ok()
         };
         let Some(listener) = instead.first().and_then(|place| listeners.id(*place)) else { return };
         let mut told = 0;
         for placed in here.iter().filter(|placed| !instead.iter().any(|place| is_there(placed, place))) {
-            self.totals.unreachable_rules += placed.route.rules.len();
+            self.totals.unreachable_rules += placed.route.http_rules().len();
             told += 1;
             if told <= NOTES_MAX {
                 self.add(placed, Note::OtherListener(listener.clone()));
@@ -187,7 +187,7 @@ impl HostVerdict {
     }
 
     fn add(&mut self, placed: &Placed, note: Note) {
-        let route = placed.route.id.clone();
+        let route = placed.route.id().clone();
         self.notes.push(HostNote { route, place: placed.place, note });
     }
 }

@@ -15,7 +15,8 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_ir::{Hostname, HttpRoute as IrRoute, RouteId};
+use gateway_ir::order::by_age;
+use gateway_ir::{Hostname, Route as IrRoute, RouteId};
 use serde::Serialize;
 
 use crate::HostOwnership;
@@ -187,7 +188,7 @@ impl Hosts {
                 }
             }
             if old.as_ref().and_then(|one| one.owner.as_ref()) != new.and_then(|one| one.owner.as_ref()) {
-                affected.extend(host.routes.iter().map(|placed| placed.route.id.clone()));
+                affected.extend(host.routes.iter().map(|placed| placed.route.id().clone()));
             }
             if host.routes.is_empty() {
                 self.by_name.remove(name);
@@ -202,6 +203,10 @@ impl Hosts {
         gateways: &[GatewayState<'_>],
         touched: &mut BTreeSet<Option<Hostname>>,
     ) {
+        // Routes for connections have no hosts to share.
+        if !matches!(*own.ir, IrRoute::Http(_)) {
+            return;
+        }
         for attachment in &own.attachments {
             let Some(place) = self.listeners.find(gateways, attachment) else { continue };
             for hostname in attachment.hostnames.iter() {
@@ -212,7 +217,7 @@ impl Hosts {
                 };
                 touched.insert(hostname.effective.clone());
                 let host = self.by_name.entry(hostname.effective.clone()).or_default();
-                let key = (&own.ir.id, place);
+                let key = (own.ir.id(), place);
                 if let Err(at) = host.routes.binary_search_by(|placed| placed.key().cmp(&key)) {
                     host.routes.insert(at, Placed { route: Arc::clone(&own.ir), place, original });
                 }
@@ -232,8 +237,8 @@ impl Hosts {
             }
             for hostname in attachment.hostnames.iter() {
                 let Some(host) = self.by_name.get_mut(&hostname.effective) else { continue };
-                let from = host.routes.partition_point(|placed| placed.route.id < own.ir.id);
-                let to = host.routes.partition_point(|placed| placed.route.id <= own.ir.id);
+                let from = host.routes.partition_point(|placed| placed.route.id() < own.ir.id());
+                let to = host.routes.partition_point(|placed| placed.route.id() <= own.ir.id());
                 host.routes.drain(from..to);
                 touched.insert(hostname.effective.clone());
             }
@@ -243,18 +248,16 @@ impl Hosts {
 
 impl Placed {
     fn key(&self) -> (&RouteId, Place) {
-        (&self.route.id, self.place)
+        (self.route.id(), self.place)
     }
 
     fn namespace(&self) -> &str {
-        &self.route.id.object.namespace
+        &self.route.id().object.namespace
     }
 
     /// Oldest first: without a time it is youngest (decision 081).
     fn is_older(&self, other: &Self) -> bool {
-        let age = |route: &IrRoute| (route.created.is_none(), route.created);
-        let by_name = || self.route.id.object.alphabetical(&other.route.id.object);
-        age(&self.route).cmp(&age(&other.route)).then_with(by_name).is_lt()
+        by_age(&self.route, &other.route).is_lt()
     }
 }
 

@@ -110,7 +110,7 @@ impl Owner {
         }
         let oldest = oldest(routes.iter().filter(|placed| placed.original != Original::Unnamed))?;
         let namespaces = BTreeSet::from([oldest.namespace().to_owned()]);
-        Some(Self { namespaces, by: Some(oldest.route.id.clone()) })
+        Some(Self { namespaces, by: Some(oldest.route.id().clone()) })
     }
 
     pub(super) fn has(&self, namespace: &str) -> bool {

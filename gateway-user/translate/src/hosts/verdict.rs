@@ -44,7 +44,7 @@ impl RouteVerdict {
         gateways: &[GatewayState<'_>],
         before: Option<&Self>,
     ) -> Option<Self> {
-        let name = &own.ir.id;
+        let name = own.ir.id();
         let (mut lost, mut notes) = (BTreeMap::new(), Notes::new());
         for attachment in &own.attachments {
             let Some(place) = hosts.listeners.find(gateways, attachment) else { continue };
@@ -105,7 +105,7 @@ fn status(
         let here = notes.iter().filter(|(_, (_, at))| !at.is_disjoint(&places));
         let generation = parent.conditions.first().and_then(|one| one.observed_generation);
         let here = here.map(|(note, (hosts, _))| (*note, hosts));
-        parent.conditions.extend(conflict(&own.ir.id, here, generation));
+        parent.conditions.extend(conflict(own.ir.id(), here, generation));
     }
     status
 }

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use gateway_ir::order::by_age;
 use gateway_ir::{Hostname, ObjectName, RouteId};
 
 use super::{Demand, RegexLimits, Subject, bytes};
@@ -32,10 +33,7 @@ pub(crate) fn refusals<'r>(
 ) -> BTreeMap<RouteId, BTreeMap<usize, String>> {
     let mut routes: Vec<_> = routes.filter(|route| !route.demands.is_empty()).collect();
     // By age, without a time youngest, then by name.
-    routes.sort_by(|a, b| {
-        let age = |route: &OwnRoute| (route.ir.created.is_none(), route.ir.created);
-        age(a).cmp(&age(b)).then_with(|| a.ir.id.object.alphabetical(&b.ir.id.object))
-    });
+    routes.sort_by(|a, b| by_age(&a.ir, &b.ir));
     let mut loads: HashMap<Listener<'r>, HashMap<Host<'r>, Load<'r>>> = HashMap::new();
     for route in &routes {
         for attachment in &route.attachments {
@@ -49,7 +47,7 @@ pub(crate) fn refusals<'r>(
     for route in routes {
         for demand in &route.demands {
             if let Err(why) = add(&mut loads, route, demand, limits) {
-                refused.entry(route.ir.id.clone()).or_default().insert(demand.rule, why);
+                refused.entry(route.ir.id().clone()).or_default().insert(demand.rule, why);
             }
         }
     }

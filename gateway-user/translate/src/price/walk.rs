@@ -43,7 +43,8 @@ pub(super) fn by_namespace<'a>(
     for (key, source) in routes.filter(|(_, route)| route.get().has_expressions()) {
         let mut seen = HashSet::new();
         let (rules, id) = (source.get().rules(), route::id(source.get().kind(), key));
-        let texts = demand::expressions(&rules).map(|(_, _, text)| text).filter(|text| seen.insert(*text));
+        let texts =
+            demand::expressions(rules.http()).map(|(_, _, text)| text).filter(|text| seen.insert(*text));
         let expressions = texts.map(|text| library.get(text)).collect();
         let empty = || Walk { limits: limits.clone(), routes: Vec::new(), refused: BTreeMap::new() };
         let walk = all.entry(key.namespace.clone()).or_insert_with(empty);

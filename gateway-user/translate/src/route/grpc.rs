@@ -11,7 +11,7 @@ use gateway_api_types::{
 use gateway_ir::{GrpcMatch, RouteKind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{MatchSpec, Route, RuleSpec};
+use super::{MatchSpec, Route, RuleSpec, Rules};
 
 impl Route for GrpcRoute {
     fn kind(&self) -> RouteKind {
@@ -34,11 +34,11 @@ impl Route for GrpcRoute {
         self.spec.use_default_gateways.as_ref()
     }
 
-    fn rules(&self) -> Vec<RuleSpec<'_>> {
-        match self.spec.rules.is_empty() {
+    fn rules(&self) -> Rules<'_> {
+        Rules::Http(match self.spec.rules.is_empty() {
             true => vec![RuleSpec { matches: vec![every_call()], ..RuleSpec::default() }],
             false => self.spec.rules.iter().map(rule).collect(),
-        }
+        })
     }
 
     fn has_expressions(&self) -> bool {

@@ -9,7 +9,7 @@ use gateway_api_types::{
 use gateway_ir::RouteKind;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{MatchSpec, Route, RuleSpec};
+use super::{MatchSpec, Route, RuleSpec, Rules};
 
 impl Route for HttpRoute {
     fn kind(&self) -> RouteKind {
@@ -32,11 +32,11 @@ impl Route for HttpRoute {
         self.spec.use_default_gateways.as_ref()
     }
 
-    fn rules(&self) -> Vec<RuleSpec<'_>> {
-        match self.spec.rules.is_empty() {
+    fn rules(&self) -> Rules<'_> {
+        Rules::Http(match self.spec.rules.is_empty() {
             true => vec![RuleSpec::default()],
             false => self.spec.rules.iter().map(rule).collect(),
-        }
+        })
     }
 
     fn has_expressions(&self) -> bool {

@@ -1,19 +1,20 @@
-//! Routes of every kind whose rules are for HTTP requests: one pipeline for all of them.
+//! Routes of every kind: one pipeline for all of them.
 //!
-//! The part that is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`. Attaching, judging,
+//! The part that is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`, `tcp.rs`. Attaching, judging,
 //! pricing, remembering and telling (`attach.rs`, `state.rs`, `price/`, `memo.rs`, `hosts/`) know no other
 //! type.
 
 mod grpc;
 mod http;
 mod state;
+mod tcp;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use gateway_api_types::{
-    GatewayDefaultScope, HttpBackendRef, HttpHeaderMatch, HttpQueryParamMatch, HttpRouteFilter,
+    BackendRef, GatewayDefaultScope, HttpBackendRef, HttpHeaderMatch, HttpQueryParamMatch, HttpRouteFilter,
     HttpRouteTimeouts, Kind, ObjectKey, ParentReference, PathMatchType, ResourceSet,
 };
 use gateway_ir::{GrpcMatch, ObjectName, RouteId, RouteKind};
@@ -33,9 +34,8 @@ pub(crate) trait Route: fmt::Debug + Send + Sync {
     fn hostnames(&self) -> &[String];
     /// `spec.useDefaultGateways`.
     fn default_scope(&self) -> Option<&GatewayDefaultScope>;
-    /// `spec.rules`, each with one match at least. No rule at all is one that matches everything and has no
-    /// backend.
-    fn rules(&self) -> Vec<RuleSpec<'_>>;
+    /// `spec.rules`.
+    fn rules(&self) -> Rules<'_>;
     /// True if any of its rules has a regular expression.
     fn has_expressions(&self) -> bool;
 
@@ -45,7 +45,33 @@ pub(crate) trait Route: fmt::Debug + Send + Sync {
     }
 }
 
-/// One rule, whatever the kind of its route.
+/// The rules of a route, by what they are for.
+#[derive(Debug)]
+pub(crate) enum Rules<'a> {
+    /// HTTP requests: each has one match at least. No rule at all is one that matches everything and has no backend.
+    Http(Vec<RuleSpec<'a>>),
+    /// Connections.
+    L4(L4RuleSpec<'a>),
+}
+
+impl<'a> Rules<'a> {
+    /// Those for HTTP requests.
+    pub(crate) fn http(&self) -> &[RuleSpec<'a>] {
+        match self {
+            Self::Http(rules) => rules,
+            Self::L4(_) => &[],
+        }
+    }
+}
+
+/// The only rule of a route for connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct L4RuleSpec<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) backends: &'a [BackendRef],
+}
+
+/// One rule for HTTP requests, whatever the kind of its route.
 #[derive(Debug)]
 pub(crate) struct RuleSpec<'a> {
     pub(crate) name: Option<&'a str>,
@@ -77,6 +103,7 @@ pub(crate) struct MatchSpec<'a> {
 pub(crate) enum RouteRef<'a> {
     Http(&'a Arc<gateway_api_types::HttpRoute>),
     Grpc(&'a Arc<gateway_api_types::GrpcRoute>),
+    Tcp(&'a Arc<gateway_api_types::TcpRoute>),
 }
 
 impl<'a> RouteRef<'a> {
@@ -84,6 +111,7 @@ impl<'a> RouteRef<'a> {
         match self {
             Self::Http(route) => &**route,
             Self::Grpc(route) => &**route,
+            Self::Tcp(route) => &**route,
         }
     }
 
@@ -91,6 +119,7 @@ impl<'a> RouteRef<'a> {
         match self {
             Self::Http(route) => Arc::clone(route) as _,
             Self::Grpc(route) => Arc::clone(route) as _,
+            Self::Tcp(route) => Arc::clone(route) as _,
         }
     }
 }
@@ -105,6 +134,9 @@ pub(crate) fn entry<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<(&'a
         RouteKind::GRPCRoute => {
             resources.grpc_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Grpc(route)))?
         }
+        RouteKind::TCPRoute => {
+            resources.tcp_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Tcp(route)))?
+        }
     })
 }
 
@@ -114,6 +146,7 @@ pub(crate) fn find<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<&'a d
     Some(match id.kind {
         RouteKind::HTTPRoute => &**resources.http_routes.get(&key)?,
         RouteKind::GRPCRoute => &**resources.grpc_routes.get(&key)?,
+        RouteKind::TCPRoute => &**resources.tcp_routes.get(&key)?,
     })
 }
 
@@ -127,14 +160,26 @@ pub fn object_kind(kind: RouteKind) -> Kind {
     match kind {
         RouteKind::HTTPRoute => Kind::HttpRoute,
         RouteKind::GRPCRoute => Kind::GrpcRoute,
+        RouteKind::TCPRoute => Kind::TcpRoute,
     }
 }
 
 /// The response of a rule or backendRef that is invalid: 500 (`HTTPRouteRule.backendRefs`), or a gRPC status
-/// (`GRPCRouteRule.backendRefs`).
+/// (`GRPCRouteRule.backendRefs`). Connections have none.
 pub(crate) fn failure(kind: RouteKind) -> &'static str {
     match kind {
-        RouteKind::HTTPRoute => "500",
+        RouteKind::HTTPRoute | RouteKind::TCPRoute => "500",
         RouteKind::GRPCRoute => "UNAVAILABLE",
+    }
+}
+
+/// The fate of requests or connections that such a rule or backendRef takes.
+pub(crate) fn fate(kind: RouteKind) -> String {
+    match kind {
+        RouteKind::HTTPRoute | RouteKind::GRPCRoute => {
+            format!("requests are answered with {}", failure(kind))
+        }
+        // `TCPRouteRule.backendRefs`.
+        RouteKind::TCPRoute => "connections are reset".to_owned(),
     }
 }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use gateway_api_types::{Condition, ConditionStatus, RouteParentStatus, RouteStatus};
-use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName, RouteId};
+use gateway_ir::{Hostname, HttpRoute, L4Route, ObjectName, Route as IrRoute};
 
-use super::{Route, RuleSpec, failure};
+use super::{Route, Rules, failure, fate};
 use crate::Severity;
 use crate::attach::{self, Attachment, ParentState, Parents};
 use crate::diagnostics::{ConfigError, Diagnostics, ObjectRef};
@@ -14,7 +14,7 @@ use crate::host_load;
 use crate::price::{Demand, RejectedParts};
 use crate::read::{Parent, Reader};
 use crate::reason::{self, condition, kind};
-use crate::rule::{self, RuleState};
+use crate::rule::{self, RuleReport, RuleState};
 use crate::status::MissingGateway;
 use crate::view;
 
@@ -51,7 +51,9 @@ pub(crate) struct OwnRoute {
 struct EvaluatedRoute<'r, 'v, 'a> {
     reader: &'r Reader<'v, 'a>,
     object: &'r dyn Route,
-    rules: Vec<RuleState>,
+    ir: IrRoute,
+    /// One for each rule.
+    rules: Vec<RuleReport>,
     /// Hostnames that are none; the others are served.
     bad_hostnames: Vec<ConfigError>,
     parents: Vec<ParentState<'r>>,
@@ -101,17 +103,17 @@ fn evaluate_own(
         parents.iter_mut().for_each(|parent| parent.outcome = Err(error.clone()));
     }
     let specs = route.rules();
-    let rules = rules(reader, &specs, &id, refusals);
+    let (ir, rules) = rules(reader, route, &specs, refusals);
     for rule in &rules {
         rule.invalid.iter().chain(&rule.unresolved).for_each(|error| diagnostics.error(&object, error));
         for (field, message) in &rule.ignored {
             diagnostics.push(Severity::Warning, &object, field, message);
         }
     }
-    let evaluated = EvaluatedRoute { reader, object: route, rules, bad_hostnames, parents };
+    let evaluated = EvaluatedRoute { reader, object: route, ir, rules, bad_hostnames, parents };
     evaluated.not_served(&object, diagnostics);
-    let demands = Demand::of(&specs, |text| refusals.texts.contains_key(text));
-    Some(evaluated.finish(id, controller, demands))
+    let demands = Demand::of(specs.http(), |text| refusals.texts.contains_key(text));
+    Some(evaluated.finish(controller, demands))
 }
 
 fn about_parents(route: &dyn Route, object: &ObjectRef, diagnostics: &mut Diagnostics) {
@@ -139,13 +141,28 @@ fn hostnames(route: &dyn Route) -> (Vec<Hostname>, Vec<ConfigError>) {
     (good, bad)
 }
 
+/// The route with its rules, and a report on each of them.
 fn rules(
     reader: &Reader<'_, '_>,
-    specs: &[RuleSpec<'_>],
-    id: &RouteId,
+    route: &dyn Route,
+    specs: &Rules<'_>,
     refusals: &RejectedParts,
-) -> Vec<RuleState> {
-    specs.iter().enumerate().map(|(index, spec)| rule::translate(reader, id, index, spec, refusals)).collect()
+) -> (IrRoute, Vec<RuleReport>) {
+    let (id, created) = (route.id(), view::created(route.metadata()));
+    match specs {
+        Rules::Http(specs) => {
+            let rules = specs.iter().enumerate().map(|(index, spec)| {
+                let RuleState { rule, report } = rule::translate(reader, &id, index, spec, refusals);
+                (rule, report)
+            });
+            let (rules, reports) = rules.unzip();
+            (HttpRoute { id, created, rules }.into(), reports)
+        }
+        Rules::L4(spec) => {
+            let RuleState { rule, report } = rule::translate_l4(reader, &id, *spec);
+            (L4Route { id, created, rule }.into(), vec![report])
+        }
+    }
 }
 
 /// A part of the message of `Accepted`. There may be thousands for each of 32 parents, so only what is shown
@@ -167,16 +184,12 @@ impl fmt::Display for AcceptedNote<'_> {
 }
 
 impl EvaluatedRoute<'_, '_, '_> {
-    fn finish(self, id: RouteId, controller: &str, demands: Box<[Demand]>) -> OwnRoute {
+    fn finish(self, controller: &str, demands: Box<[Demand]>) -> OwnRoute {
         let status = Arc::new(self.status(controller));
         let is_valid = self.is_valid();
-        let ir = IrRoute {
-            id,
-            created: view::created(self.object.metadata()),
-            rules: self.rules.into_iter().map(|state| state.rule).collect(),
-        };
+        let ir = self.ir;
         let attachments = self.parents.into_iter().filter_map(|parent| parent.outcome.ok()).flatten();
-        let conditions = ir.rules.iter().map(host_load::conditions).sum();
+        let conditions = ir.http_rules().iter().map(host_load::conditions).sum();
         let attachments = attachments.collect();
         OwnRoute { ir: Arc::new(ir), attachments, is_valid, status, conditions, demands }
     }
@@ -216,8 +229,7 @@ impl EvaluatedRoute<'_, '_, '_> {
         };
         let invalid = || self.rules.iter().flat_map(|rule| &rule.invalid);
         if let Some(first) = invalid().next().filter(|_| !self.is_valid()) {
-            let message =
-                format!("{}; requests are answered with {}", reason::join_errors(invalid()), self.failure());
+            let message = format!("{}; {}", reason::join_errors(invalid()), fate(self.object.kind()));
             return refused(first.reason, message);
         }
         let listeners: Vec<_> = attachments.iter().filter_map(|one| self.listener_name(one)).collect();

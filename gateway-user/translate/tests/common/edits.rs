@@ -194,7 +194,7 @@ fn tweak(kind: Kind, value: &mut Value, which: usize) {
         (Kind::Service, 1) => value["spec"]["type"] = json!("ClusterIP"),
         (Kind::Gateway, 0) => value["spec"]["listeners"][0]["hostname"] = json!("x.example.com"),
         (Kind::Gateway, 1) => value["spec"]["addresses"] = json!([{"value": "10.0.0.1"}]),
-        (Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute, 2 | 3) => {
+        (Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute | Kind::TcpRoute, 2 | 3) => {
             value["metadata"]["creationTimestamp"] = json!(times[which % 2]);
         }
         (Kind::Namespace, 0) => value["metadata"]["labels"]["sluice.dev/hosts"] = json!("y.example.com"),

@@ -15,6 +15,7 @@ pub(crate) fn object() -> impl Strategy<Value = Value> {
         gateway().boxed(),
         route().boxed(),
         grpc_route().boxed(),
+        tcp_route().boxed(),
         service().boxed(),
         slice().boxed(),
         grant().boxed(),
@@ -225,6 +226,19 @@ pub(crate) fn grpc_route() -> impl Strategy<Value = Value> {
     })
 }
 
+/// The same with connections for what are requests there.
+pub(crate) fn tcp_route() -> impl Strategy<Value = Value> {
+    route().prop_map(|mut route| {
+        route["kind"] = json!("TCPRoute");
+        let spec = route["spec"].as_object_mut().expect("a spec");
+        spec.remove("hostnames");
+        let rules = spec["rules"].as_array_mut().expect("rules");
+        rules.truncate(1);
+        rules[0].as_object_mut().expect("a rule").remove("matches");
+        route
+    })
+}
+
 pub(crate) fn service() -> impl Strategy<Value = Value> {
     (tenant(), name()).prop_map(|(tenant, name)| {
         let spec = json!({"ports": [{"name": "http", "port": 80}]});
@@ -246,14 +260,15 @@ pub(crate) fn slice() -> impl Strategy<Value = Value> {
 }
 
 pub(crate) fn grant() -> impl Strategy<Value = Value> {
-    (tenant(), tenant(), any::<bool>()).prop_map(|(owner, user, grpc)| {
-        let kind = if grpc { "GRPCRoute" } else { "HTTPRoute" };
-        let spec = json!({
-            "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": user}],
-            "to": [{"group": "", "kind": "Service"}]
-        });
-        json!({"kind": "ReferenceGrant", "metadata": {"name": user, "namespace": owner}, "spec": spec})
-    })
+    (tenant(), tenant(), prop::sample::select(vec!["HTTPRoute", "GRPCRoute", "TCPRoute"])).prop_map(
+        |(owner, user, kind)| {
+            let spec = json!({
+                "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": user}],
+                "to": [{"group": "", "kind": "Service"}]
+            });
+            json!({"kind": "ReferenceGrant", "metadata": {"name": user, "namespace": owner}, "spec": spec})
+        },
+    )
 }
 
 /// Certificates and keys that belong together.

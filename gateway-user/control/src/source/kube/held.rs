@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use gateway_api_types::{
-    GatewayClassStatus, GatewayStatus, GrpcRoute, GrpcRouteSpec, HttpRoute, HttpRouteSpec, Object,
-    RouteStatus,
+    GatewayClassStatus, GatewayStatus, GrpcRoute, GrpcRouteSpec, HttpRoute, HttpRouteSpec, L4RouteSpec,
+    Object, RouteStatus, TcpRoute,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -51,6 +51,10 @@ impl StoredObject {
                 let route = Arc::make_mut(route);
                 (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
             }
+            Object::TcpRoute(route) => {
+                let route = Arc::make_mut(route);
+                (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
+            }
             other => (other.metadata().resource_version.clone(), None),
         };
         Self { object, version: version.map(String::into_boxed_str), status }
@@ -88,6 +92,10 @@ impl StoredObject {
             (Object::GrpcRoute(route), status) => {
                 let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
                 GrpcRoute { metadata, spec: GrpcRouteSpec::default(), status: route_status(status) }.into()
+            }
+            (Object::TcpRoute(route), status) => {
+                let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
+                TcpRoute { metadata, spec: L4RouteSpec::default(), status: route_status(status) }.into()
             }
             (other, _) => other.clone(),
         }

@@ -9,12 +9,13 @@ use serde_json::Value;
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
 /// asked for: it would cost memory, and the right to read it. So is no ConfigMap: nothing that is served
 /// refers to one.
-pub(super) const WATCHED: [Kind; 12] = [
+pub(super) const WATCHED: [Kind; 13] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::GatewayConfig,
     Kind::HttpRoute,
     Kind::GrpcRoute,
+    Kind::TcpRoute,
     Kind::ReferenceGrant,
     Kind::BackendTlsPolicy,
     Kind::Namespace,
@@ -107,7 +108,11 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) fn trim(kind: Kind, object: &mut Value) {
     trim_metadata(kind, object);
     // Objects whose status we write are needed whole.
-    if !matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute) {
+    let is_told = matches!(
+        kind,
+        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute | Kind::TcpRoute
+    );
+    if !is_told {
         object.as_object_mut().map(|fields| fields.remove("status"));
     }
     match kind {

@@ -54,11 +54,12 @@ impl Outcome {
                     let cluster = match &target.destination {
                         Destination::Fail(failure) => Err(failed(failure)),
                         Destination::Cluster(id) => reached(clusters.get(id.0 as usize), endpoints)
-                            .map(|to| sent(&to, target, request)),
+                            .map(|to| sent(&to, target, request))
+                            .map_err(|service| format!("{}: {service}", status(Reason::NoEndpoints))),
                     };
                     outcome.serves |= cluster.is_ok();
                     let line = cluster.unwrap_or_else(|reply| reply);
-                    outcome.lines.push(format!("{}{line}", share(weight, total)));
+                    outcome.lines.push(format!("{}{line}", share(weight, total, "requests")));
                 }
                 outcome
             }
@@ -66,9 +67,37 @@ impl Outcome {
     }
 }
 
-/// The share of requests that a line is about; nothing where it is about all of them.
-fn share(weight: u64, total: u64) -> String {
-    if weight == total { String::new() } else { format!("{weight} of {total} requests: ") }
+impl Outcome {
+    /// Outcome of a connection that `rule` takes.
+    pub(super) fn of_connection(rule: &Rule, clusters: &[ClusterKey], endpoints: &Endpoints) -> Self {
+        let reset = |failure: &RuleError| {
+            format!("reset, {}: {}", Reason::Failure(failure.kind).code(), failure.message)
+        };
+        let picker = match &rule.action {
+            Action::Forward(picker) => picker,
+            Action::Fail(failure) => return Self { lines: vec![reset(failure)], serves: false },
+            // Of requests alone.
+            Action::Redirect(_) => return Self { lines: Vec::new(), serves: false },
+        };
+        let total = picker.targets().map(|(weight, _)| weight).sum();
+        let mut outcome = Self { lines: Vec::new(), serves: false };
+        for (weight, target) in picker.targets() {
+            let to = match &target.destination {
+                Destination::Fail(failure) => Err(reset(failure)),
+                Destination::Cluster(id) => reached(clusters.get(id.0 as usize), endpoints)
+                    .map_err(|service| format!("reset, {}: {service}", Reason::NoEndpoints.code())),
+            };
+            outcome.serves |= to.is_ok();
+            let line = to.unwrap_or_else(|reset| reset);
+            outcome.lines.push(format!("{}{line}", share(weight, total, "connections")));
+        }
+        outcome
+    }
+}
+
+/// The share of requests or connections that a line is about; nothing where it is about all of them.
+fn share(weight: u64, total: u64, noun: &str) -> String {
+    if weight == total { String::new() } else { format!("{weight} of {total} {noun}: ") }
 }
 
 fn status(reason: Reason) -> String {
@@ -80,12 +109,12 @@ fn failed(failure: &RuleError) -> String {
     format!("{}: {}", status(Reason::Failure(failure.kind)), failure.message)
 }
 
-/// The Service and its endpoints, for people; or the reply if there are none.
+/// The Service and its endpoints, for people; or else that there are none.
 fn reached(cluster: Option<&ClusterKey>, endpoints: &Endpoints) -> Result<String, String> {
     let addresses = cluster.and_then(|cluster| endpoints.clusters.get(cluster));
     let (Some(cluster), Some(addresses)) = (cluster, addresses.filter(|all| !all.is_empty())) else {
         let service = cluster.map(|cluster| format!("Service {cluster}")).unwrap_or_default();
-        return Err(format!("{}: {service} has no usable endpoint", status(Reason::NoEndpoints)));
+        return Err(format!("{service} has no usable endpoint"));
     };
     Ok(format!("to Service {cluster} at {}", list(addresses)))
 }

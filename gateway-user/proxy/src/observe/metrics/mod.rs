@@ -134,15 +134,15 @@ counters! {
     h2_malformed: Total,
     /// Times that others had a turn because an HTTP/2 connection sent much at once.
     h2_turns: Total,
-    /// Connections and streams that were upgraded, such as those of WebSocket, open now.
+    /// Tunnels open now: upgraded connections and streams, such as those of WebSocket, and connections of TCP listeners.
     tunnels: Gauge,
-    /// Bytes that clients sent on upgraded connections and streams.
+    /// Bytes that clients sent through tunnels.
     tunnel_bytes_received: Total,
-    /// Bytes that clients were sent on upgraded connections and streams.
+    /// Bytes that clients were sent through tunnels.
     tunnel_bytes_sent: Total,
-    /// Upgraded connections and streams ended because no byte came from either side for too long.
+    /// Tunnels ended because no byte came from either side for too long.
     tunnels_idle_closed: Total,
-    /// Upgraded connections and streams ended by a drain.
+    /// Tunnels ended by a drain.
     tunnels_drain_cut: Total,
     /// TLS handshakes completed.
     tls_handshakes: Total,

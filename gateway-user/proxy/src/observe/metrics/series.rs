@@ -9,7 +9,7 @@ use super::histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
 /// Labels of a request's series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesKey {
-    /// `url.scheme`: `http` or `https`.
+    /// `url.scheme`: `http` or `https`; [`Self::TCP`] of connections without requests, whose method and status say nothing.
     pub scheme: &'static str,
     /// `http.request.method`: one of the known methods, or `_OTHER` (OpenTelemetry).
     pub method: &'static str,
@@ -24,6 +24,11 @@ pub struct SeriesKey {
     pub route: String,
     /// `http.route`: the path pattern that matched, empty if none did.
     pub pattern: String,
+}
+
+impl SeriesKey {
+    /// The scheme of a connection without requests.
+    pub const TCP: &'static str = "tcp";
 }
 
 /// A [`SeriesKey`] whose texts are borrowed.

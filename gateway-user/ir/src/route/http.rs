@@ -1,4 +1,4 @@
-//! Routes: rules of matches, filters and an action.
+//! Routes for HTTP requests: rules of matches, filters and an action.
 
 use std::fmt;
 

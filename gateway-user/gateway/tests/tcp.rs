@@ -1,0 +1,181 @@
+//! TCP listeners: the whole gateway over YAML, on every steering path and driver, over both families.
+
+mod common;
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use common::{Running, metric, sluice, text, with_gateway_flags};
+use gateway_testkit::wait;
+use nix::sys::signal::Signal;
+
+const PORT: u16 = 5432;
+
+const RESOURCES: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: data, namespace: ingress}
+spec:
+  gatewayClassName: sluice
+  listeners:
+  - {name: pg, protocol: TCP, port: 5432, allowedRoutes: {namespaces: {from: All}}}
+  - {name: empty, protocol: TCP, port: 53, allowedRoutes: {namespaces: {from: All}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: pg, namespace: team2}
+spec:
+  parentRefs: [{name: data, namespace: ingress, sectionName: pg}]
+  rules:
+  - backendRefs: [{name: pg, port: 5432, weight: 1}, {name: missing, port: 1, weight: 0}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pg, namespace: team2}
+spec: {ports: [{name: pg, port: 5432}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: pg-1, namespace: team2, labels: {kubernetes.io/service-name: pg}}
+addressType: IPv4
+ports: [{name: pg, port: 15432}]
+endpoints: [{addresses: [127.0.0.1], conditions: {ready: true}}]
+";
+
+/// Sends back what it gets on each connection, until its process ends.
+fn start_echo() {
+    let listener = TcpListener::bind("127.0.0.1:15432").unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || echo(stream));
+        }
+    });
+}
+
+fn echo(mut stream: TcpStream) {
+    let mut piece = [0; 4096];
+    while let Ok(n @ 1..) = stream.read(&mut piece) {
+        if stream.write_all(&piece[..n]).is_err() {
+            return;
+        }
+    }
+}
+
+fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(wait::WAIT_TIMEOUT))?;
+    Ok(stream)
+}
+
+/// The response to `said`, after which the client finishes.
+fn ask(to: SocketAddr, said: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = connect(to)?;
+    stream.write_all(said)?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all)?;
+    Ok(all)
+}
+
+/// True if the gateway has reset the connection, which the first to write or read is told.
+fn is_reset(outcome: io::Result<Vec<u8>>) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    outcome.is_err_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe | NotConnected))
+}
+
+fn play(label: &str, flags: &'static [&'static str]) {
+    with_gateway_flags(label, flags, move |_, running: &mut Running| {
+        start_echo();
+        running.config.write("tcp.yaml", RESOURCES).unwrap();
+        let v4: SocketAddr = ([127, 0, 0, 1], PORT).into();
+        let v6: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, PORT).into();
+        wait::until(&format!("the listener; the gateway says:\n{}", running.log()), || ask(v4, b"x").ok());
+        let is_steered = flags.contains(&"ebpf");
+        let steered = || metric("sluice_steering_verdicts_total", &["verdict=\"steered\""]);
+        let before = if is_steered { steered() } else { 0.0 };
+        let long: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
+        for to in [v4, v6] {
+            assert_eq!(ask(to, b"SELECT 1;").unwrap(), b"SELECT 1;", "{to}");
+            assert!(ask(to, &long).unwrap() == long, "{to}: another body");
+        }
+        if is_steered {
+            assert!(steered() >= before + 4.0, "connections came by another way");
+        }
+        let pg = ["sluice_listener=\"ingress/data/pg\"", "sluice_route=\"team2/pg\""];
+        wait::until("the count", || {
+            (metric("sluice_tcp_connection_duration_seconds_count", &pg) >= 4.0).then_some(())
+        });
+        // HTTP goes on beside it, and a listener without a route resets.
+        running.wait_for_status("/httpbin/get", 200);
+        assert!(is_reset(ask(([127, 0, 0, 1], 53).into(), b"x")));
+        wait::until("its reason", || {
+            (metric("sluice_tcp_connection_duration_seconds_count", &["error_type=\"no_route\""]) > 0.0)
+                .then_some(())
+        });
+        says_the_same(running);
+        edits(running, v4);
+        running.gateway.signal(Signal::SIGTERM).unwrap();
+        running.gateway.wait();
+        running.gateway.wait_for_output("\"protocol\":\"TCP\"");
+    });
+}
+
+/// `check`, `explain` and the gateway agree.
+fn says_the_same(running: &Running) {
+    let dir = running.config.path().to_str().unwrap();
+    let explained = sluice(&["explain", dir, "tcp://127.0.0.1:5432"]);
+    let said = text(&explained);
+    assert!(explained.status.success(), "{said}");
+    for part in [
+        "listener ingress/data/pg takes every connection",
+        "TCPRoute team2/pg rules[0] takes the connection",
+        "to Service team2/pg:5432 over TCP at 127.0.0.1:15432",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    let without = sluice(&["explain", dir, "tcp://[::1]:53"]);
+    assert!(!without.status.success() && text(&without).contains("no_route"), "{}", text(&without));
+    let request = sluice(&["explain", dir, "GET", "http://127.0.0.1:5432/"]);
+    assert!(text(&request).contains("ask with tcp://"), "{}", text(&request));
+    let connection = sluice(&["explain", dir, "tcp://127.0.0.1:80"]);
+    assert!(text(&connection).contains("ask with http://"), "{}", text(&connection));
+}
+
+/// A connection goes on while its route is another one, and new ones follow the new one.
+fn edits(running: &Running, to: SocketAddr) {
+    let mut held = connect(to).unwrap();
+    let mut exchange = |byte: u8| {
+        held.write_all(&[byte]).unwrap();
+        let mut back = [0];
+        held.read_exact(&mut back).unwrap();
+        assert_eq!(back, [byte]);
+    };
+    exchange(1);
+    running.edit("tcp.yaml", "port: 5432, weight: 1}", "port: 5432, weight: 0}");
+    wait::until("connections without a backend to be reset", || is_reset(ask(to, b"x")).then_some(()));
+    exchange(2);
+    running.edit("tcp.yaml", "port: 5432, weight: 0}", "port: 5432, weight: 1}");
+    wait::until("the backend's return", || ask(to, b"x").ok());
+    exchange(3);
+}
+
+#[test]
+fn connections_over_steering_and_io_uring() {
+    play("tcp-ebpf-uring", &["--steering", "ebpf", "--io", "uring", "--ring-entries", "256"]);
+}
+
+#[test]
+fn connections_over_steering_and_epoll() {
+    play("tcp-ebpf-epoll", &["--steering", "ebpf", "--io", "epoll"]);
+}
+
+#[test]
+fn connections_over_own_ports_and_io_uring() {
+    play("tcp-reuseport-uring", &["--steering", "reuseport", "--io", "uring", "--ring-entries", "256"]);
+}
+
+#[test]
+fn connections_over_own_ports_and_epoll() {
+    play("tcp-reuseport-epoll", &["--steering", "reuseport", "--io", "epoll"]);
+}

@@ -1,0 +1,66 @@
+//! Routes for connections → rules that workers can run, and the one of a listener.
+
+use std::sync::Arc;
+
+use gateway_ir::order::by_age;
+use gateway_ir::{L4Rule, RuleError, RuleErrorKind, Timeouts, WeightedTarget};
+
+use super::compiled::{CompiledRule, Numbering};
+use crate::snapshot::Attached;
+use crate::{Action, Destination, Filters, Picker, RouteLabel, Rule, Target};
+
+/// The rule of such a route. Of requests it matches none.
+pub(super) fn compile_rule<'a>(
+    route: &Arc<RouteLabel>,
+    source: &'a L4Rule,
+    numbering: &mut Numbering<'a>,
+) -> CompiledRule {
+    let place = format!("{}: rules[0]", route.id);
+    let filters = Arc::new(Filters::default());
+    let mut clusters = Vec::new();
+    let targets = source.backends.iter().enumerate().map(|(at, backend)| {
+        let destination = match &backend.target {
+            WeightedTarget::Fail(failure) => Destination::Fail(failure.clone()),
+            WeightedTarget::Cluster(key) => match numbering.clusters.id(key) {
+                Some(id) => {
+                    clusters.push(id);
+                    Destination::Cluster(id)
+                }
+                None => Destination::Fail(RuleError {
+                    kind: RuleErrorKind::InvalidRule,
+                    message: format!("{place}.backendRefs[{at}]: too many clusters"),
+                }),
+            },
+        };
+        (backend.weight, Target { destination, filters: Arc::clone(&filters) })
+    });
+    let action = match Picker::new(targets) {
+        Some(picker) => Action::Forward(picker),
+        None => Action::Fail(RuleError {
+            kind: RuleErrorKind::NoBackend,
+            message: format!("{place}.backendRefs: name a backend with a weight above 0"),
+        }),
+    };
+    let rule = Rule {
+        route: Arc::clone(route),
+        index: 0,
+        name: source.name.as_deref().map(Into::into),
+        filters,
+        action,
+        timeouts: Timeouts::default(),
+        paths: Box::default(),
+    };
+    CompiledRule {
+        rule: Arc::new(rule),
+        matches: Vec::new(),
+        underscores: Box::default(),
+        clusters,
+        patterns: Vec::new(),
+    }
+}
+
+/// The rule that has all connections of a listener with these routes: that of the oldest one.
+pub(super) fn oldest(attached: &[Arc<Attached>]) -> Option<Arc<Rule>> {
+    let oldest = attached.iter().min_by(|a, b| by_age(&a.route.source, &b.route.source))?;
+    oldest.route.rules().next().map(Arc::clone)
+}

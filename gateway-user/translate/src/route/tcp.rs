@@ -1,0 +1,42 @@
+//! TCPRoutes (GEP-2644): whole connections, which have nothing but their listener to be told apart by.
+
+use gateway_api_types::{GatewayDefaultScope, ParentReference, TcpRoute};
+use gateway_ir::RouteKind;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::{L4RuleSpec, Route, Rules};
+
+impl Route for TcpRoute {
+    fn kind(&self) -> RouteKind {
+        RouteKind::TCPRoute
+    }
+
+    fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn parent_refs(&self) -> &[ParentReference] {
+        &self.spec.parent_refs
+    }
+
+    fn hostnames(&self) -> &[String] {
+        &[]
+    }
+
+    fn default_scope(&self) -> Option<&GatewayDefaultScope> {
+        self.spec.use_default_gateways.as_ref()
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        // The schema takes exactly one.
+        let rule = self.spec.rules.first();
+        Rules::L4(rule.map_or_else(L4RuleSpec::default, |rule| L4RuleSpec {
+            name: rule.name.as_deref(),
+            backends: &rule.backend_refs,
+        }))
+    }
+
+    fn has_expressions(&self) -> bool {
+        false
+    }
+}
