@@ -16,6 +16,7 @@ mod backend;
 mod certificate;
 mod changes;
 mod clusters;
+pub mod condition_type;
 mod conflict;
 mod diagnostics;
 mod digest;

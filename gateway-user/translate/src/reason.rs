@@ -1,27 +1,11 @@
-//! Condition types and reasons, as the Gateway API spells them (apis/v1 of v1.7.0), and how a condition is
-//! made.
+//! Reasons of conditions, as the Gateway API spells them (apis/v1 of v1.7.0), and how a condition is made.
 
 use std::fmt;
 
 use gateway_api_types::{Condition, ConditionStatus};
 
+pub(crate) use crate::condition_type as kind;
 use crate::diagnostics::ConfigError;
-
-/// Condition types.
-pub(crate) mod kind {
-    pub(crate) const ACCEPTED: &str = "Accepted";
-    pub(crate) const CONFLICTED: &str = "Conflicted";
-    /// Of our own, on a route's parent: how it gets on with routes of others on its hosts.
-    pub(crate) const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
-    pub(crate) const PARTIALLY_INVALID: &str = "PartiallyInvalid";
-    pub(crate) const PROGRAMMED: &str = "Programmed";
-    pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
-    /// Of our own, on a Gateway and a GatewayClass: whether the settings of their GatewayConfigs are in force as written.
-    pub(crate) const SETTINGS_APPLIED: &str = "sluice.dev/SettingsApplied";
-    /// Of our own, on a route's parent: an older route has all connections of a listener.
-    pub(crate) const SHADOWED: &str = "sluice.dev/Shadowed";
-    pub(crate) const SUPPORTED_VERSION: &str = "SupportedVersion";
-}
 
 /// Of our own, with `sluice.dev/SettingsApplied`, which is then false.
 pub(crate) const ABOVE_MAXIMUM: &str = "AboveMaximum";

@@ -5,6 +5,7 @@ use gateway_api_types::{
     Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus, Kind,
     ListenerStatus, Object, ObjectKey, RouteParentStatus, RouteStatus,
 };
+use gateway_translate::condition_type::{HOST_CONFLICT, PROGRAMMED, SETTINGS_APPLIED, SHADOWED};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
@@ -12,14 +13,12 @@ use serde_json::json;
 use super::op::{Op, Ops, Transition, json};
 
 /// The condition types that the Gateway API gives to the controller, per place, those of earlier versions
-/// included. Any other type is somebody else's, but for the one of our own.
+/// included. Any other type is somebody else's, but for our own.
 const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion", SETTINGS_APPLIED];
 const OF_GATEWAY: &[&str] = &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready", SETTINGS_APPLIED];
 const OF_LISTENER: &[&str] =
     &[PROGRAMMED, "Accepted", "ResolvedRefs", "Conflicted", "OverlappingTLSConfig", "Detached", "Ready"];
-const OF_ROUTE: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid", "sluice.dev/HostConflict"];
-const PROGRAMMED: &str = "Programmed";
-const SETTINGS_APPLIED: &str = "sluice.dev/SettingsApplied";
+const OF_ROUTE: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid", HOST_CONFLICT, SHADOWED];
 
 /// A status that is to be written: operations on one version of one object.
 #[derive(Clone, Debug, PartialEq)]

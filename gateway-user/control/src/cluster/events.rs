@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_api_types::{ConditionStatus, Kind};
+use gateway_translate::condition_type::{HOST_CONFLICT, PROGRAMMED, is_fault_if_true};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
@@ -32,9 +33,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const NOTE_MAX: usize = 1024;
 /// Most bytes of an object's name in the name of its Event, which has 253 at most.
 const NAME_MAX: usize = 230;
-
-/// A condition of our own: see `docs/status.md`.
-const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
 
 /// Takes events and sends them when it can. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -129,25 +127,18 @@ fn is_news(transition: &Transition) -> bool {
     let condition = &transition.condition;
     match (transition.before, condition.status) {
         (_, ConditionStatus::Unknown) => false,
-        // To be in conflict is the bad news.
-        _ if condition.type_ == "Conflicted" => condition.status == ConditionStatus::True,
         // False says that a host is shared and nothing collides, which is worth a word too.
         _ if condition.type_ == HOST_CONFLICT => true,
+        _ if is_fault_if_true(&condition.type_) => condition.status == ConditionStatus::True,
         (_, ConditionStatus::False) => true,
         (Some(ConditionStatus::False), ConditionStatus::True) => true,
-        (_, ConditionStatus::True) => {
-            condition.type_ == "PartiallyInvalid"
-                || condition.type_ == "Programmed" && transition.section.is_none()
-        }
+        (_, ConditionStatus::True) => condition.type_ == PROGRAMMED && transition.section.is_none(),
     }
 }
 
 fn event(transition: &Transition) -> Event {
     let condition = &transition.condition;
-    let bad = match condition.type_.as_str() {
-        "Conflicted" | "PartiallyInvalid" | HOST_CONFLICT => condition.status == ConditionStatus::True,
-        _ => condition.status != ConditionStatus::True,
-    };
+    let bad = (condition.status == ConditionStatus::True) == is_fault_if_true(&condition.type_);
     let place = transition.section.as_ref().map(|section| format!("{section}: ")).unwrap_or_default();
     let note = format!("{place}{}={}: {}", condition.type_, condition.status, condition.message);
     let note = shortened(note);
@@ -240,6 +231,7 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use gateway_api_types::Condition;
+    use gateway_translate::condition_type::SHADOWED;
 
     use super::*;
 
@@ -263,7 +255,10 @@ mod tests {
         assert!(news("Accepted", Some(False), True) && !news("Accepted", Some(Unknown), True));
         assert!(!news("Accepted", Some(True), Unknown));
         assert!(news("Programmed", Some(Unknown), True), "a Gateway that is served for the first time");
-        assert!(news("Conflicted", None, True) && !news("Conflicted", None, False));
+        for type_ in ["Conflicted", "PartiallyInvalid", SHADOWED] {
+            assert!(news(type_, None, True) && !news(type_, None, False), "{type_}");
+            assert!(matches!(event(&transition(type_, None, True)).type_, EventType::Warning), "{type_}");
+        }
         let warns =
             |status| matches!(event(&transition(HOST_CONFLICT, None, status)).type_, EventType::Warning);
         assert!(news(HOST_CONFLICT, None, True) && news(HOST_CONFLICT, None, False));

@@ -252,6 +252,33 @@ fn conditions_that_are_ours_and_no_longer_said_are_taken_out() {
     assert_eq!(types, ["example.com/Audited", "Accepted", "Programmed", "ResolvedRefs"]);
 }
 
+/// A TCPRoute of this name, older the lower its minute.
+fn tcp_route(name: &str, minute: u32) -> (Kind, Value) {
+    let object = json!({
+        "metadata": {"name": name, "namespace": "edge", "generation": 1, "resourceVersion": "9",
+            "creationTimestamp": format!("2026-01-01T00:{minute:02}:00Z")},
+        "spec": {"parentRefs": [{"name": "gw"}], "rules": [{"backendRefs": [{"name": "db", "port": 5432}]}]},
+    });
+    (Kind::TcpRoute, object)
+}
+
+#[test]
+fn a_route_is_told_of_an_older_one_for_as_long_as_that_is_there() {
+    let listeners = json!([{"name": "db", "port": 5432, "protocol": "TCP"}]);
+    let mut server = Server::with([class(), gateway(2, listeners), tcp_route("old", 1), tcp_route("new", 2)]);
+    server.settle(&[("a", server.current())], &[]);
+    let types = |server: &Server, name: &str| {
+        let list = &server.at(Kind::TcpRoute, name)["status"]["parents"][0]["conditions"];
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| one["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(types(&server, "old"), ["Accepted", "ResolvedRefs"]);
+    assert_eq!(types(&server, "new"), ["Accepted", "ResolvedRefs", "sluice.dev/Shadowed"]);
+    server.0.remove(&(Kind::TcpRoute, ObjectKey::new("edge", "old")));
+    server.settle(&[("a", server.current())], &[]);
+    assert_eq!(types(&server, "new"), ["Accepted", "ResolvedRefs"]);
+}
+
 #[test]
 fn entries_of_other_controllers_stay_and_only_ours_are_taken_out() {
     let mut server = Server::with([class(), gateway(2, web()), route(&["web"])]);
