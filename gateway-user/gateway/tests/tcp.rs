@@ -1,12 +1,14 @@
 //! TCP listeners: the whole gateway over YAML, on every steering path and driver, over both families.
 
 mod common;
+#[path = "common/ends.rs"]
+mod ends;
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::thread;
+use std::net::{Shutdown, SocketAddr};
 
 use common::{Running, metric, sluice, text, with_gateway_flags};
+use ends::{connect, exchange, is_reset, start_echo};
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 
@@ -43,31 +45,6 @@ ports: [{name: pg, port: 15432}]
 endpoints: [{addresses: [127.0.0.1], conditions: {ready: true}}]
 ";
 
-/// Sends back what it gets on each connection, until its process ends.
-fn start_echo() {
-    let listener = TcpListener::bind("127.0.0.1:15432").unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || echo(stream));
-        }
-    });
-}
-
-fn echo(mut stream: TcpStream) {
-    let mut piece = [0; 4096];
-    while let Ok(n @ 1..) = stream.read(&mut piece) {
-        if stream.write_all(&piece[..n]).is_err() {
-            return;
-        }
-    }
-}
-
-fn connect(to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(to)?;
-    stream.set_read_timeout(Some(wait::WAIT_TIMEOUT))?;
-    Ok(stream)
-}
-
 /// The response to `said`, after which the client finishes.
 fn ask(to: SocketAddr, said: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = connect(to)?;
@@ -78,15 +55,9 @@ fn ask(to: SocketAddr, said: &[u8]) -> io::Result<Vec<u8>> {
     Ok(all)
 }
 
-/// True if the gateway has reset the connection, which the first to write or read is told.
-fn is_reset(outcome: io::Result<Vec<u8>>) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
-    outcome.is_err_and(|error| matches!(error.kind(), ConnectionReset | BrokenPipe | NotConnected))
-}
-
 fn play(label: &str, flags: &'static [&'static str]) {
     with_gateway_flags(label, flags, move |_, running: &mut Running| {
-        start_echo();
+        start_echo("127.0.0.1:15432");
         running.config.write("tcp.yaml", RESOURCES).unwrap();
         let v4: SocketAddr = ([127, 0, 0, 1], PORT).into();
         let v6: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, PORT).into();
@@ -113,12 +84,21 @@ fn play(label: &str, flags: &'static [&'static str]) {
             (metric("sluice_tcp_connection_duration_seconds_count", &["error_type=\"no_route\""]) > 0.0)
                 .then_some(())
         });
+        is_shown();
         says_the_same(running);
         edits(running, v4);
         running.gateway.signal(Signal::SIGTERM).unwrap();
         running.gateway.wait();
         running.gateway.wait_for_output("\"protocol\":\"TCP\"");
     });
+}
+
+/// `sluice status` tells the listener's protocol and the route.
+fn is_shown() {
+    let said = text(&sluice(&["status"]));
+    let has_row = |cells: &[&str]| said.lines().any(|line| line.split_whitespace().eq(cells.iter().copied()));
+    assert!(has_row(&["ingress/data", "pg", "*", "5432", "TCP", "*", "1", "OK"]), "{said}");
+    assert!(has_row(&["TCPRoute", "team2/pg", "ingress/data/pg", "BackendNotFound"]), "{said}");
 }
 
 /// `check`, `explain` and the gateway agree.
@@ -145,19 +125,13 @@ fn says_the_same(running: &Running) {
 /// A connection goes on while its route is another one, and new ones follow the new one.
 fn edits(running: &Running, to: SocketAddr) {
     let mut held = connect(to).unwrap();
-    let mut exchange = |byte: u8| {
-        held.write_all(&[byte]).unwrap();
-        let mut back = [0];
-        held.read_exact(&mut back).unwrap();
-        assert_eq!(back, [byte]);
-    };
-    exchange(1);
+    exchange(&mut held, 1).unwrap();
     running.edit("tcp.yaml", "port: 5432, weight: 1}", "port: 5432, weight: 0}");
     wait::until("connections without a backend to be reset", || is_reset(ask(to, b"x")).then_some(()));
-    exchange(2);
+    exchange(&mut held, 2).unwrap();
     running.edit("tcp.yaml", "port: 5432, weight: 0}", "port: 5432, weight: 1}");
     wait::until("the backend's return", || ask(to, b"x").ok());
-    exchange(3);
+    exchange(&mut held, 3).unwrap();
 }
 
 #[test]

@@ -63,6 +63,15 @@ pub enum Opening {
 }
 
 impl Serve {
+    /// The listener's `protocol` in the Gateway API.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+            Self::Tcp => "TCP",
+        }
+    }
+
     /// The first thing on its connections.
     pub fn opening(self) -> Opening {
         match self {

@@ -11,18 +11,31 @@ use super::document::{ConditionLine, ListenerLine, RouteLine, address};
 
 /// Every listener on every bind; what is refused says so in a condition.
 pub(super) fn listeners(live: &Live, facts: &Facts) -> Vec<ListenerLine> {
-    let all = live.ir.binds.iter().flat_map(|bind| bind.listeners.iter().map(move |one| (bind, one)));
-    let line = |(bind, listener): (&Bind, &Listener)| ListenerLine {
+    let said = |(bind, listener): (&Bind, &Listener)| ListenerLine {
+        conditions: refusal(live, bind).map(programmed).into_iter().collect(),
+        ..line(bind, listener, facts)
+    };
+    on_binds(live).map(said).collect()
+}
+
+/// Every listener with each bind that it shares.
+pub(super) fn on_binds(live: &Live) -> impl Iterator<Item = (&Bind, &Listener)> {
+    live.ir.binds.iter().flat_map(|bind| bind.listeners.iter().map(move |one| (bind, one)))
+}
+
+/// A listener on one of its binds, without conditions.
+pub(super) fn line(bind: &Bind, listener: &Listener, facts: &Facts) -> ListenerLine {
+    ListenerLine {
         gateway: listener.id.gateway.to_string(),
         listener: listener.id.listener.clone(),
         address: address(bind.address),
         port: Some(bind.port),
         served_on: facts.offset.filter(|(_, below)| bind.port < *below).map(|(offset, _)| bind.port + offset),
+        protocol: listener.serve.protocol().to_owned(),
         hostname: listener.hostname.as_ref().map(ToString::to_string).unwrap_or_default(),
         attached_routes: i32::try_from(listener.routes.len()).unwrap_or(i32::MAX),
-        conditions: refusal(live, bind).map(programmed).into_iter().collect(),
-    };
-    all.map(line).collect()
+        conditions: BTreeMap::new(),
+    }
 }
 
 /// Every route with the Gateways that it is attached to.

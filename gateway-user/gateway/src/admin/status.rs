@@ -16,7 +16,6 @@ use gateway_translate::{EffectiveSetting, StatusSet};
 
 use super::document::{
     ConditionLine, Io, ListenerLine, Process, RouteLine, SettingLine, StatusDocument, Steering, TookOverLine,
-    address,
 };
 use super::{Facts, Shared, served};
 use crate::cmd::version::VERSIONS;
@@ -114,45 +113,30 @@ fn listeners(view: &View, facts: &Facts) -> Vec<ListenerLine> {
     for (gateway, status) in &view.status.gateways {
         for listener in &status.listeners {
             let id = ListenerId { gateway: gateway.clone(), listener: listener.name.clone() };
-            let line = ListenerLine {
-                gateway: gateway.to_string(),
-                listener: listener.name.clone(),
-                address: String::new(),
-                port: None,
-                served_on: None,
-                hostname: String::new(),
-                attached_routes: listener.attached_routes,
-                conditions: conditions(&listener.conditions),
-            };
-            let binds = view.live.as_ref().map(|live| binds_of(live, &id)).unwrap_or_default();
-            if binds.is_empty() {
-                lines.push(line);
-                continue;
-            }
-            lines.extend(binds.into_iter().map(|(address, port, hostname)| ListenerLine {
-                address,
-                port: Some(port),
-                served_on: facts.offset.filter(|(_, below)| port < *below).map(|(offset, _)| port + offset),
-                hostname,
-                ..line.clone()
+            let (attached_routes, conditions) = (listener.attached_routes, conditions(&listener.conditions));
+            let before = lines.len();
+            let served = view.live.iter().flat_map(served::on_binds).filter(|(_, one)| one.id == id);
+            lines.extend(served.map(|(bind, one)| ListenerLine {
+                attached_routes,
+                conditions: conditions.clone(),
+                ..served::line(bind, one, facts)
             }));
+            if lines.len() == before {
+                lines.push(ListenerLine {
+                    gateway: gateway.to_string(),
+                    listener: listener.name.clone(),
+                    address: String::new(),
+                    port: None,
+                    served_on: None,
+                    protocol: String::new(),
+                    hostname: String::new(),
+                    attached_routes,
+                    conditions,
+                });
+            }
         }
     }
     lines
-}
-
-/// Address, port and hostname of every bind that a listener shares.
-fn binds_of(live: &Live, id: &ListenerId) -> Vec<(String, u16, String)> {
-    live.ir
-        .binds
-        .iter()
-        .flat_map(|bind| bind.listeners.iter().map(move |listener| (bind, listener)))
-        .filter(|(_, listener)| listener.id == *id)
-        .map(|(bind, listener)| {
-            let hostname = listener.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
-            (address(bind.address), bind.port, hostname)
-        })
-        .collect()
 }
 
 /// Every setting of each Gateway that GatewayConfigs give one.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use gateway_translate::condition_type::is_fault_if_true;
+
 use crate::admin::document::{
     ConditionLine, ControllerLine, Placeholders, SettingLine, StatusDocument, TookOverLine,
 };
@@ -187,7 +189,8 @@ fn settings(document: &StatusDocument, wide: bool) -> String {
 }
 
 fn listeners(document: &StatusDocument, wide: bool) -> String {
-    let mut heading = vec!["GATEWAY", "LISTENER", "ADDRESS", "PORT", "HOSTNAME", "ROUTES", "STATE"];
+    let mut heading =
+        vec!["GATEWAY", "LISTENER", "ADDRESS", "PORT", "PROTOCOL", "HOSTNAME", "ROUTES", "STATE"];
     if wide {
         heading.push("MESSAGE");
     }
@@ -205,6 +208,7 @@ fn listeners(document: &StatusDocument, wide: bool) -> String {
             line.listener.clone(),
             line.address.clone(),
             port,
+            line.protocol.clone(),
             hostname,
             line.attached_routes.to_string(),
             state(&line.conditions),
@@ -233,11 +237,8 @@ fn routes(document: &StatusDocument, wide: bool) -> String {
     if table.is_empty() { String::new() } else { table.render() }
 }
 
-/// Conditions that say by holding that something is wrong.
-const WRONG_IF_TRUE: [&str; 2] = ["Conflicted", "PartiallyInvalid"];
-
 fn is_wrong(name: &str, condition: &ConditionLine) -> bool {
-    condition.status != if WRONG_IF_TRUE.contains(&name) { "False" } else { "True" }
+    condition.status != if is_fault_if_true(name) { "False" } else { "True" }
 }
 
 /// `OK`, or the reasons of what is wrong, each once.

@@ -14,6 +14,7 @@ fn conditions(list: &[(&str, &str, &str)]) -> serde_json::Value {
 
 fn document() -> StatusDocument {
     let good = [("Accepted", "True", "Accepted"), ("Conflicted", "False", "NoConflicts")];
+    let shadowed = [("Accepted", "True", "Accepted"), ("sluice.dev/Shadowed", "True", "OlderRoute")];
     let bad = [("Accepted", "False", "PortUnavailable"), ("Programmed", "False", "PortUnavailable")];
     serde_json::from_value(serde_json::json!({
         "process": {"version": "0.1.0", "pid": 7, "started": "x", "source": "conf",
@@ -23,13 +24,16 @@ fn document() -> StatusDocument {
         "io": {"driver": "epoll", "refused": ["uring-defer: EPERM"], "workers": 2},
         "listeners": [
             {"gateway": "a/gw", "listener": "http", "address": "*", "port": 80, "servedOn": 8080,
-             "hostname": "", "attachedRoutes": 1, "conditions": conditions(&good)},
+             "protocol": "HTTP", "hostname": "", "attachedRoutes": 1, "conditions": conditions(&good)},
             {"gateway": "a/gw", "listener": "ssh", "address": "10.0.0.1", "port": 22,
-             "hostname": "*.example.com", "attachedRoutes": 0, "conditions": conditions(&bad)},
+             "protocol": "TCP", "hostname": "*.example.com", "attachedRoutes": 0, "conditions": conditions(&bad)},
             {"gateway": "a/gw", "listener": "tls", "address": "", "hostname": "",
              "attachedRoutes": 0, "conditions": conditions(&[("Accepted", "False", "UnsupportedProtocol")])},
         ],
-        "routes": [{"route": "HTTPRoute b/r", "parent": "a/gw", "conditions": conditions(&good)}],
+        "routes": [
+            {"route": "HTTPRoute b/r", "parent": "a/gw", "conditions": conditions(&good)},
+            {"route": "TCPRoute b/t", "parent": "a/gw/ssh", "conditions": conditions(&shadowed)},
+        ],
         "findings": ["HTTPRoute b/r: something"],
         "status": {},
     }))
@@ -45,13 +49,14 @@ steering:       reuseport (asked for)
 io:             epoll, 2 workers (not uring-defer: EPERM)
 capabilities:   CAP_NET_BIND_SERVICE
 
-GATEWAY   LISTENER   ADDRESS    PORT           HOSTNAME        ROUTES   STATE
-a/gw      http       *          80 (on 8080)   *               1        OK
-a/gw      ssh        10.0.0.1   22             *.example.com   0        PortUnavailable
-a/gw      tls        -          -              -               0        UnsupportedProtocol
+GATEWAY   LISTENER   ADDRESS    PORT           PROTOCOL   HOSTNAME        ROUTES   STATE
+a/gw      http       *          80 (on 8080)   HTTP       *               1        OK
+a/gw      ssh        10.0.0.1   22             TCP        *.example.com   0        PortUnavailable
+a/gw      tls        -          -              -          -               0        UnsupportedProtocol
 
-ROUTE           PARENT   STATE
-HTTPRoute b/r   a/gw     OK
+ROUTE           PARENT     STATE
+HTTPRoute b/r   a/gw       OK
+TCPRoute b/t    a/gw/ssh   OlderRoute
 
 HTTPRoute b/r: something
 ";
