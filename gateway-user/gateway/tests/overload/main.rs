@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/ends.rs"]
+mod ends;
 #[path = "../common/memory.rs"]
 mod memory;
 #[path = "../common/role.rs"]
@@ -19,6 +21,7 @@ mod idle;
 mod logs;
 mod shares;
 mod slow;
+mod tunnels;
 
 use std::thread;
 use std::time::{Duration, Instant};

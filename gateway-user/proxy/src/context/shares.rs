@@ -61,6 +61,13 @@ impl Shares {
         self.ranks(shared, in_use).contains(&Rank::Largest)
     }
 
+    /// True if these may have no more of what is kept for hours. As [`gives_way`](Self::gives_way), and a namespace that is alone
+    /// gives way to those that may come, as long as it is the one that holds the places in use: it could not give one back.
+    pub(crate) fn leaves_room(&self, shared: &Shared, in_use: usize) -> bool {
+        let is_alone = rank(&self.namespaces, &shared.namespace, in_use) == Rank::Alone;
+        is_alone && is_much(shared.namespace.under_way.get(), in_use) || self.gives_way(shared, in_use)
+    }
+
     /// True if others must give way to these: somebody has more requests under way, and these give way to nobody.
     pub(crate) fn goes_first(&self, shared: &Shared) -> bool {
         let ranks = self.ranks(shared, 0);
@@ -99,13 +106,16 @@ fn rank(family: &RefCell<HashMap<Box<str>, Rc<Share>>>, share: &Rc<Share>, in_us
         others += 1;
         most = most.max(other.under_way.get());
     }
-    let even = in_use / (others + 1);
     match own {
         _ if others == 0 => Rank::Alone,
-        // Who has nothing under way takes nothing from anybody.
-        own if own == 0 || most > own || (own as usize) < even / 2 => Rank::Smaller,
+        own if most > own || !is_much(own, in_use / (others + 1)) => Rank::Smaller,
         _ => Rank::Largest,
     }
+}
+
+/// True for half of an even share. Who has nothing under way takes nothing from anybody.
+fn is_much(own: u32, even: usize) -> bool {
+    own > 0 && own as usize >= even / 2
 }
 
 impl Share {
@@ -166,6 +176,18 @@ mod tests {
         let a = shares.of("a", "infra/shared/http");
         assert!(!shares.gives_way(&a, 60) && !shares.goes_first(&a));
         assert!(shares.goes_first(&idle) && !shares.gives_way(&idle, 60));
+    }
+
+    #[test]
+    fn who_is_alone_leaves_room_for_others_in_what_is_kept() {
+        let shares = Shares::default();
+        let _many = begin(&shares, "a", 50);
+        let [a, b] = ["a", "b"].map(|name| shares.of(name, "infra/shared/http"));
+        assert!(shares.leaves_room(&a, 60));
+        assert!(!shares.leaves_room(&a, 200), "others hold the places, with nothing under way");
+        assert!(!shares.leaves_room(&b, 60), "nobody who has nothing");
+        let _one = begin(&shares, "b", 1);
+        assert!(shares.leaves_room(&a, 60) && !shares.leaves_room(&b, 60));
     }
 
     #[test]

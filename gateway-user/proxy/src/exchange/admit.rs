@@ -2,7 +2,7 @@
 
 use crate::Reason;
 use crate::connection::info::ConnInfo;
-use crate::context::{BufferLevel, Counted, Routed, WorkerContext};
+use crate::context::{BufferLevel, Counted, Routed, Shared, Shares, WorkerContext};
 
 /// Counts a request that found its rule, unless others go first.
 ///
@@ -11,7 +11,7 @@ use crate::context::{BufferLevel, Counted, Routed, WorkerContext};
 pub(super) fn admit(info: &ConnInfo, found: Result<&Routed, Reason>) -> Result<Counted, Reason> {
     if !info.control.is_over_limit() {
         let routed = found?;
-        takes_its_share(&info.context, routed)?;
+        takes_its_share(&info.context, routed, Shares::gives_way)?;
         return Ok(routed.shared.begin());
     }
     match found {
@@ -23,8 +23,9 @@ pub(super) fn admit(info: &ConnInfo, found: Result<&Routed, Reason>) -> Result<C
     }
 }
 
-/// Counts a connection that found its rule, unless others go first. Beyond the limit there is none: it would keep for hours
-/// the place that is lent for a response.
+/// Counts a connection that found its rule, unless others go first. It would keep its place for hours, so beyond the limit there
+/// is none, where places are lent for a response, and the last part below the limit is for those that do not hold the most, be
+/// they there or not.
 ///
 /// # Errors
 /// As for [`admit`].
@@ -32,7 +33,7 @@ pub(crate) fn admit_connection(info: &ConnInfo, routed: &Routed) -> Result<Count
     if info.control.is_over_limit() {
         return Err(refuse_over_limit(info));
     }
-    takes_its_share(&info.context, routed)?;
+    takes_its_share(&info.context, routed, Shares::leaves_room)?;
     Ok(routed.shared.begin())
 }
 
@@ -43,8 +44,13 @@ fn refuse_over_limit(info: &ConnInfo) -> Reason {
     Reason::OverloadConnections
 }
 
-/// Where something is scarce the namespace and the listener with the most requests under way wait.
-fn takes_its_share(context: &WorkerContext, routed: &Routed) -> Result<(), Reason> {
+/// Where something is scarce the namespace and the listener with the most requests under way wait; `is_enough` tells who does
+/// for places.
+fn takes_its_share(
+    context: &WorkerContext,
+    routed: &Routed,
+    is_enough: fn(&Shares, &Shared, usize) -> bool,
+) -> Result<(), Reason> {
     let (shares, shared) = (&context.shares, &routed.shared);
     let refused = match context.buffer_level() {
         BufferLevel::Plenty => None,
@@ -58,8 +64,8 @@ fn takes_its_share(context: &WorkerContext, routed: &Routed) -> Result<(), Reaso
         }
     };
     let crowded = || {
-        let gives_way = context.is_crowded() && shares.gives_way(shared, context.inside.get());
-        gives_way.then_some(Reason::OverloadShare)
+        let is_refused = context.is_crowded() && is_enough(shares, shared, context.inside.get());
+        is_refused.then_some(Reason::OverloadShare)
     };
     let Some(reason) = refused.or_else(crowded) else { return Ok(()) };
     let counters = &mut context.metrics.borrow_mut().counters;

@@ -19,7 +19,7 @@ on_every_driver![
     a_gateway_has_a_time_of_its_own,
     a_backend_that_does_not_accept_times_out,
     a_connection_has_a_place_at_its_backend,
-    the_maximum_of_connections_holds,
+    the_last_places_are_for_other_namespaces,
     a_clients_network_has_its_maximum,
     a_drain_lets_a_connection_end,
     a_drain_resets_it_at_last,
@@ -99,16 +99,21 @@ fn a_connection_has_a_place_at_its_backend(driver: Driver) {
     served(&gateway);
 }
 
-fn the_maximum_of_connections_holds(driver: Driver) {
-    let proxy = ProxyConfig { max_connections: 2, ..ProxyConfig::default() };
+fn the_last_places_are_for_other_namespaces(driver: Driver) {
+    let proxy = ProxyConfig { max_connections: 10, ..ProxyConfig::default() };
     let gateway = Gateway::with(driver, &Config::to_tcp(&[echo()]), proxy);
-    let clients = [served(&gateway), served(&gateway)];
-    is_refused(&gateway, "overload_connections");
+    let mut clients: Vec<_> = (0..8).map(|_| served(&gateway)).collect();
+    is_refused(&gateway, "overload_share");
     let counters = gateway.metrics().counters;
-    assert_eq!((counters.overloaded, counters.connections), (1, 2));
-    drop(clients);
-    gateway.until("the places", |counters| counters.connections == 0);
-    served(&gateway);
+    assert_eq!((counters.share_refused, counters.overloaded, counters.connections), (1, 0, 8));
+    clients.pop();
+    gateway.until("the place", |counters| counters.connections == 7);
+    clients.push(served(&gateway));
+    is_refused(&gateway, "overload_share");
+    clients.iter_mut().for_each(|client| {
+        client.write("y");
+        assert_eq!(client.read(1), b"y");
+    });
 }
 
 fn a_clients_network_has_its_maximum(driver: Driver) {
