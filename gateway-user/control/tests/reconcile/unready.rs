@@ -6,7 +6,7 @@ use gateway_control::store::StoreView;
 
 use crate::bench::{Bench, config, resources};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Two endpoints with these conditions, in one slice.
 fn with(first: &str, second: &str) -> StoreView {
@@ -50,9 +50,9 @@ impl Watched {
 
 #[test]
 fn endpoints_that_are_ready_again_soon_were_used_all_the_time() {
-    let mut watched = Watched::new(PATIENCE);
+    let mut watched = Watched::new(READY_TIMEOUT);
     assert_eq!(watched.endpoints(&with(DOWN, DOWN)), None);
-    assert_eq!(watched.due_in(), Some(PATIENCE));
+    assert_eq!(watched.due_in(), Some(READY_TIMEOUT));
     watched.advance(9);
     assert_eq!(watched.endpoints(&with(DOWN, DOWN)), None);
     assert_eq!(watched.endpoints(&with(UP, DOWN)), Some("0 endpoints one=1".to_owned()));
@@ -61,7 +61,7 @@ fn endpoints_that_are_ready_again_soon_were_used_all_the_time() {
 
 #[test]
 fn endpoints_that_stay_not_ready_are_believed() {
-    let mut watched = Watched::new(PATIENCE);
+    let mut watched = Watched::new(READY_TIMEOUT);
     assert_eq!(watched.endpoints(&with(DOWN, DOWN)), None);
     watched.advance(10);
     assert_eq!(watched.due_in(), Some(Duration::ZERO));
@@ -72,22 +72,22 @@ fn endpoints_that_stay_not_ready_are_believed() {
 
 #[test]
 fn endpoints_that_go_or_are_not_ready_one_by_one_are_believed_at_once() {
-    let mut watched = Watched::new(PATIENCE);
+    let mut watched = Watched::new(READY_TIMEOUT);
     assert_eq!(watched.endpoints(&with(UP, DOWN)), Some("0 endpoints one=1".to_owned()));
     // The last one may be an outage as well, and is used a little longer.
     assert_eq!(watched.endpoints(&with(DOWN, DOWN)), None);
-    let mut watched = Watched::new(PATIENCE);
+    let mut watched = Watched::new(READY_TIMEOUT);
     assert_eq!(watched.endpoints(&with(GOES, DOWN)), Some("0 endpoints one=0".to_owned()));
-    let mut watched = Watched::new(PATIENCE);
+    let mut watched = Watched::new(READY_TIMEOUT);
     assert_eq!(watched.endpoints(&with(DOWN, DOWN)), None);
     assert_eq!(watched.endpoints(&with(DOWN, GOES)), Some("0 endpoints one=0".to_owned()));
-    let mut watched = Watched::new(PATIENCE);
+    let mut watched = Watched::new(READY_TIMEOUT);
     assert_eq!(watched.endpoints(&resources(&config(&[80], "one", 0))), Some("0 endpoints one=0".to_owned()));
 }
 
 #[test]
 fn another_slice_with_ready_endpoints_takes_their_place() {
-    let mut watched = Watched::new(PATIENCE);
+    let mut watched = Watched::new(READY_TIMEOUT);
     assert_eq!(watched.endpoints(&with(DOWN, DOWN)), None);
     let mut view = with(DOWN, DOWN);
     let more = resources(
