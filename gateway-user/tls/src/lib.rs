@@ -2,12 +2,15 @@
 //!
 //! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is
 //! wrong. [`hello::peek`] reads the server's name out of a ClientHello before anything is decided,
-//! [`ServerTls`] is the TLS configuration of one listener, and [`ServerSession`] is one connection: it keeps
-//! no buffers, so an idle connection costs its keys and nothing else.
+//! [`ServerTls`] is the TLS configuration of one listener, [`ClientTls`] that of connections to a backend, and
+//! [`Session`] is one connection: it keeps no buffers, so an idle connection costs its keys and nothing else.
 //!
 //! One crypto provider serves the whole process: [`install_provider`].
 #![forbid(unsafe_code)]
 
+mod authorities;
+mod backend_error;
+mod client;
 mod handshake_error;
 pub mod hello;
 mod identity;
@@ -15,18 +18,24 @@ mod pem;
 mod public_key;
 mod server;
 mod session;
+mod side;
 mod stream;
 mod tickets;
+mod verifier;
 
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+pub use authorities::{AUTHORITIES_MAX, AuthoritiesError, read_authorities, read_bundle};
+pub use backend_error::BackendTlsError;
+pub use client::{ClientOptions, ClientTls, ClientTlsError, PeerName, is_server_name};
 pub use handshake_error::HandshakeError;
 pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 pub use pem::PemNote;
 pub use server::{Credential, MinVersion, Protocol, ServerOptions, ServerTls, Version, covers};
-pub use session::{Outgoing, ServerSession};
+pub use session::{ClientSession, Outgoing, ServerSession, Session};
+pub use side::{ClientSide, ServerSide, SessionError, Side};
 pub use stream::{STREAM_NAME, StreamTlsError, stream_client, stream_name, stream_server, validity};
 pub use tickets::Tickets;
 

@@ -73,6 +73,10 @@ impl Credential {
         let key = Arc::new(identity.certified()?);
         Ok(Self(Arc::new(CredentialInner { key, names: identity.names.clone() })))
     }
+
+    pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.0.key
+    }
 }
 
 /// Settings of a listener's handshakes beside its certificates.

@@ -1,13 +1,13 @@
-//! One connection's session: bytes from the client in, requests out; responses in, bytes for the client out.
+//! One connection's session: bytes from the peer in, content out; content in, bytes for the peer out.
 
 use std::fmt;
 
 use rustls::HandshakeKind;
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError};
 
 use crate::server::{HTTP2, Protocol};
-use crate::{HandshakeError, ServerTls, Version};
+use crate::side::{ClientSide, ServerSide, SessionError, Side};
+use crate::{BackendTlsError, ClientTls, HandshakeError, ServerTls, Version};
 
 /// The most bytes that a record adds to its content: header, content type, nonce and tag of any suite there
 /// is.
@@ -24,14 +24,19 @@ pub trait Outgoing {
     fn wrote(&mut self, count: usize);
 }
 
-/// The server's side of one TLS connection. It buffers nothing: what is not understood yet stays with the
-/// caller, and what is decrypted or sealed is handed over at once.
-pub struct ServerSession {
-    connection: UnbufferedServerConnection,
+/// One side of a TLS connection. It buffers nothing: what is not understood yet stays with the caller, and what is
+/// decrypted or sealed is handed over at once.
+pub struct Session<S: Side> {
+    connection: S,
     peer_closed: bool,
     broken: bool,
     said_goodbye: bool,
 }
+
+/// The server's side.
+pub type ServerSession = Session<ServerSide>;
+/// The client's side, towards a backend.
+pub type ClientSession = Session<ClientSide>;
 
 impl ServerSession {
     /// A session that waits for its ClientHello.
@@ -39,9 +44,36 @@ impl ServerSession {
     /// # Errors
     /// The settings contradict each other, which those of [`ServerTls::new`] do not.
     pub fn new(tls: &ServerTls) -> Result<Self, HandshakeError> {
-        let connection =
-            UnbufferedServerConnection::new(tls.0.clone()).map_err(|error| HandshakeError::from(&error))?;
-        Ok(Self { connection, peer_closed: false, broken: false, said_goodbye: false })
+        let connection = ServerSide::new(tls.0.clone()).map_err(|error| HandshakeError::from(&error))?;
+        Ok(Self::of(connection))
+    }
+}
+
+impl ServerSession {
+    /// True if the next bytes may have it sign: until the client has said what it can, twice if it is asked again
+    /// (RFC 8446 section 4.1.4).
+    pub fn may_sign(&self) -> bool {
+        let common = self.connection.common();
+        common.protocol_version().is_none()
+            || common.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest)
+    }
+}
+
+impl ClientSession {
+    /// A session whose ClientHello comes out of the first call of [`receive`](Self::receive), without input.
+    ///
+    /// # Errors
+    /// The settings contradict each other, which those of [`ClientTls::new`] do not.
+    pub fn new(tls: &ClientTls) -> Result<Self, BackendTlsError> {
+        let connection = ClientSide::new(tls.config.clone(), tls.name.clone())
+            .map_err(|error| BackendTlsError::from(&error))?;
+        Ok(Self::of(connection))
+    }
+}
+
+impl<S: Side> Session<S> {
+    fn of(connection: S) -> Self {
+        Self { connection, peer_closed: false, broken: false, said_goodbye: false }
     }
 
     /// Takes the whole records at the front of `input`, which is decrypted in place. Gives the number of
@@ -55,14 +87,14 @@ impl ServerSession {
         input: &mut [u8],
         out: &mut impl Outgoing,
         content: &mut dyn FnMut(&[u8]),
-    ) -> Result<usize, HandshakeError> {
+    ) -> Result<usize, S::Error> {
         if self.broken {
-            return Err(HandshakeError::Protocol);
+            return Err(S::Error::PROTOCOL);
         }
         let mut used = 0;
         loop {
             let rest = input.get_mut(used..).unwrap_or_default();
-            let status = self.connection.process_tls_records(rest);
+            let status = self.connection.process(rest);
             let discard = status.discard;
             match status.state {
                 Ok(ConnectionState::ReadTraffic(mut records)) => {
@@ -81,17 +113,17 @@ impl ServerSession {
                     // Messages of clients after the handshake has five bytes, which nobody has to cut.
                     if !self.is_handshaking() && begins_with_record(input.get(used..).unwrap_or_default()) {
                         self.broken = true;
-                        return Err(HandshakeError::Protocol);
+                        return Err(S::Error::PROTOCOL);
                     }
                     return Ok(used);
                 }
                 Ok(ConnectionState::Closed) => return Ok(input.len()),
                 // Early data is not offered; other states are not there yet.
-                Ok(_) => return Err(HandshakeError::Protocol),
+                Ok(_) => return Err(S::Error::PROTOCOL),
                 Err(error) => {
                     self.broken = true;
                     self.say_why(input.get_mut(used + discard..).unwrap_or_default(), out);
-                    return Err(HandshakeError::from(&error));
+                    return Err(S::Error::from(&error));
                 }
             }
             used += discard;
@@ -101,9 +133,8 @@ impl ServerSession {
     /// Hands over the alert of an error. `rest` is what was not used up: the connection may refer to it, and
     /// would read it again if it were asked once there is nothing to say.
     fn say_why(&mut self, rest: &mut [u8], out: &mut impl Outgoing) {
-        while self.connection.wants_write() {
-            let Ok(ConnectionState::EncodeTlsData(record)) = self.connection.process_tls_records(rest).state
-            else {
+        while self.connection.common().wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(record)) = self.connection.process(rest).state else {
                 return;
             };
             encode(record, out);
@@ -114,9 +145,9 @@ impl ServerSession {
     ///
     /// # Errors
     /// The handshake is not over, the connection is closed, or its keys are used up.
-    pub fn send(&mut self, data: &[u8], out: &mut impl Outgoing) -> Result<(), HandshakeError> {
+    pub fn send(&mut self, data: &[u8], out: &mut impl Outgoing) -> Result<(), S::Error> {
         if self.broken || self.said_goodbye {
-            return Err(HandshakeError::Protocol);
+            return Err(S::Error::PROTOCOL);
         }
         let mut rest = data;
         while !rest.is_empty() {
@@ -124,9 +155,9 @@ impl ServerSession {
             let room = out.room(RECORD_OVERHEAD + 1);
             let fits = room.len().saturating_sub(RECORD_OVERHEAD).min(RECORD_CONTENT);
             let (now, later) = rest.split_at(fits.min(rest.len()));
-            let status = self.connection.process_tls_records(&mut []);
+            let status = self.connection.process(&mut []);
             let Ok(ConnectionState::WriteTraffic(mut sealer)) = status.state else {
-                return Err(HandshakeError::Protocol);
+                return Err(S::Error::PROTOCOL);
             };
             match sealer.encrypt(now, room) {
                 Ok(count) => out.wrote(count),
@@ -136,7 +167,7 @@ impl ServerSession {
                     let _ = out.room(size.required_size);
                     continue;
                 }
-                Err(EncryptError::EncryptExhausted) => return Err(HandshakeError::Protocol),
+                Err(EncryptError::EncryptExhausted) => return Err(S::Error::PROTOCOL),
             }
             rest = later;
         }
@@ -150,7 +181,7 @@ impl ServerSession {
             return;
         }
         self.said_goodbye = true;
-        let status = self.connection.process_tls_records(&mut []);
+        let status = self.connection.process(&mut []);
         if let Ok(ConnectionState::WriteTraffic(mut sealer)) = status.state {
             put(out, RECORD_OVERHEAD + 2, |room| {
                 sealer.queue_close_notify(room).map_err(|error| match error {
@@ -162,13 +193,13 @@ impl ServerSession {
     }
 
     /// Hands over what the session itself has to send: replies to key updates.
-    fn flush(&mut self, out: &mut impl Outgoing) -> Result<(), HandshakeError> {
+    fn flush(&mut self, out: &mut impl Outgoing) -> Result<(), S::Error> {
         self.receive(&mut [], out, &mut |_| {}).map(drop)
     }
 
     /// True if the handshake still goes on.
     pub fn is_handshaking(&self) -> bool {
-        self.connection.is_handshaking()
+        self.connection.common().is_handshaking()
     }
 
     /// True if the peer has said that it sends nothing more. An end of the connection without that may be an
@@ -179,20 +210,20 @@ impl ServerSession {
 
     /// The version that was agreed on; `None` before.
     pub fn version(&self) -> Option<Version> {
-        self.connection.protocol_version().map(Version::of)
+        self.connection.common().protocol_version().map(Version::of)
     }
 
     /// The protocol that was agreed on; HTTP/1 before.
     pub fn protocol(&self) -> Protocol {
-        match self.connection.alpn_protocol() {
+        match self.connection.common().alpn_protocol() {
             Some(HTTP2) => Protocol::Http2,
             _ => Protocol::Http1,
         }
     }
 
-    /// True if the client came with a ticket that was good.
+    /// True if the handshake resumed an earlier session.
     pub fn is_resumed(&self) -> bool {
-        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+        self.connection.common().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 }
 
@@ -202,7 +233,7 @@ fn begins_with_record(bytes: &[u8]) -> bool {
         if content.len() >= usize::from(u16::from_be_bytes([*high, *low])))
 }
 
-fn encode(mut record: EncodeTlsData<'_, ServerConnectionData>, out: &mut impl Outgoing) {
+fn encode<D>(mut record: EncodeTlsData<'_, D>, out: &mut impl Outgoing) {
     put(out, 0, |room| {
         record.encode(room).map_err(|error| match error {
             EncodeError::InsufficientSize(size) => Some(size),
@@ -227,8 +258,8 @@ fn put(
     }
 }
 
-impl fmt::Debug for ServerSession {
+impl<S: Side> fmt::Debug for Session<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerSession").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
+        f.debug_struct("Session").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,122 @@
+//! TLS configuration of connections to backends.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::{ClientConfig, Resumption};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+
+use crate::server::HTTP2;
+use crate::verifier::BackendVerifier;
+use crate::{Credential, Protocol, provider};
+
+/// Tickets and sessions that are kept of one backend: as many as its handshakes at once use.
+const SESSIONS: usize = 8;
+
+/// Checks and names of connections to a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientOptions<'a> {
+    /// Certificates of the authorities to trust, in DER.
+    pub authorities: &'a [&'a [u8]],
+    /// The server name to send, and to find in the certificate where there are no `names`.
+    pub hostname: &'a str,
+    /// Names of which the certificate must have one.
+    pub names: &'a [PeerName],
+    /// Shown to backends that ask for a certificate.
+    pub credential: Option<&'a Credential>,
+    /// The protocol within: the only one that is offered (RFC 7301).
+    pub protocol: Protocol,
+}
+
+/// A name that a backend's certificate may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerName {
+    /// A DNS name in lower case, maybe with a first label `*`, which stands for one label.
+    Dns(String),
+    /// A URI, compared byte by byte.
+    Uri(String),
+}
+
+/// The settings cannot be used. The text says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientTlsError {
+    /// The server name is neither a DNS name nor an IP address.
+    #[error("the hostname is neither a DNS name nor an IP address")]
+    BadHostname,
+    /// None of the certificates can be trusted.
+    #[error("no certificate of an authority can be used")]
+    NoAuthority,
+    /// No version can be spoken, which does not happen.
+    #[error("no version of TLS is available")]
+    Version,
+}
+
+/// Settings of connections to one backend, ready for handshakes, with the sessions that it resumes. A clone shares both.
+#[derive(Clone)]
+pub struct ClientTls {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+    protocol: Protocol,
+}
+
+impl ClientTls {
+    /// Settings of connections to backends. Parses every authority.
+    ///
+    /// # Errors
+    /// [`ClientTlsError`].
+    pub fn new(options: &ClientOptions<'_>) -> Result<Self, ClientTlsError> {
+        let name =
+            ServerName::try_from(options.hostname.to_owned()).map_err(|_| ClientTlsError::BadHostname)?;
+        let verifier = BackendVerifier::new(options.authorities, options.names)?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|_| ClientTlsError::Version)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match options.credential {
+            Some(credential) => {
+                let resolver = SingleCertAndKey::from(Arc::clone(credential.certified()));
+                builder.with_client_cert_resolver(Arc::new(resolver))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = match options.protocol {
+            Protocol::Http1 => vec![b"http/1.1".to_vec()],
+            Protocol::Http2 => vec![HTTP2.to_vec()],
+        };
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        // A request in early data may be replayed by whoever recorded it (RFC 8470).
+        config.enable_early_data = false;
+        Ok(Self { config: Arc::new(config), name, protocol: options.protocol })
+    }
+
+    /// The same settings with sessions of its own: a ticket is of use only to the backend that gave it.
+    #[must_use]
+    pub fn with_own_sessions(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// The protocol that is offered.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+}
+
+/// True if a text can be the hostname of [`ClientOptions`].
+pub fn is_server_name(hostname: &str) -> bool {
+    ServerName::try_from(hostname).is_ok()
+}
+
+pub(crate) fn certificate(der: &[u8]) -> CertificateDer<'_> {
+    CertificateDer::from(der)
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
