@@ -1,4 +1,7 @@
-//! Certificates made on the spot, and a client that trusts them alone.
+//! Certificates made on the spot, a client that trusts them alone, and a server that shows them.
+
+mod authority;
+mod front;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -8,6 +11,9 @@ use rcgen::{CertificateParams, KeyPair, RsaKeySize};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+pub use authority::{Authority, Leaf};
+pub use front::{FrontOptions, Handshake, TlsFront};
 
 use crate::http::Client;
 use crate::wait::WAIT_TIMEOUT;
