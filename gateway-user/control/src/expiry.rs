@@ -78,6 +78,7 @@ mod tests {
             serve: Serve::Https,
             tls: Some(tls),
             settings: ListenerSettings::default(),
+            backend_certificate: None,
             routes: SharedMap::new(),
         };
         let bind = |port| Bind { address: BindAddress::Any, port, listeners: vec![listener.clone()] };

@@ -215,7 +215,7 @@ mod tests {
         let cluster = ClusterKey::new(ObjectName::new("shop", "echo"), 80);
         let addresses: Vec<SocketAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
         let clusters = SharedMap::unit(cluster.clone(), addresses.clone().into());
-        let all = Arc::new(Endpoints { clusters });
+        let all = Arc::new(Endpoints { clusters, ..Endpoints::default() });
         let (rest, refused) = own.without(&all, &plan());
         let left_out: usize = refused.iter().map(|one| 1 + one.more).sum();
         assert_eq!(rest.clusters[&cluster].len() + left_out, addresses.len());

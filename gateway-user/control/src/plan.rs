@@ -25,6 +25,11 @@ pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints>
             both.clusters.insert(key.clone(), Arc::clone(addresses));
         }
     }
+    for difference in live.endpoints.tls.diff(&new.tls) {
+        if let DiffItem::Add(key, settings) | DiffItem::Update { new: (key, settings), .. } = difference {
+            both.tls.insert(key.clone(), Arc::clone(settings));
+        }
+    }
     Arc::new(both)
 }
 

@@ -79,7 +79,7 @@ fn what_is_carried_goes_through_the_layer_both_ways() {
         let (mut ours, mut peer) = pair();
         assert!(!ours.is_layered());
         ours.send.send_all(chunk(b"clear")).await.unwrap();
-        ours.set_layer(Box::new(Complement::default()));
+        ours.set_layer(Box::new(Complement::default()), VecDeque::new());
         assert!(ours.is_layered());
         let data = harmless(100_000);
         let wire = turned(&data);
@@ -112,7 +112,7 @@ fn what_is_carried_goes_through_the_layer_both_ways() {
 fn what_came_before_a_mistake_is_heard_and_the_mistake_stays_one() {
     on_every_driver(|_| async {
         let (mut ours, mut peer) = pair();
-        ours.set_layer(Box::new(Complement::default()));
+        ours.set_layer(Box::new(Complement::default()), VecDeque::new());
         peer.write_all(&turned(b"ab")).unwrap();
         // Bytes that come with the mistake are lost with it in this layer; those that were opened
         // before are not.
@@ -130,7 +130,7 @@ fn what_came_before_a_mistake_is_heard_and_the_mistake_stays_one() {
 fn an_end_that_was_not_said_is_an_error() {
     on_every_driver(|_| async {
         let (mut ours, mut peer) = pair();
-        ours.set_layer(Box::new(Complement::default()));
+        ours.set_layer(Box::new(Complement::default()), VecDeque::new());
         peer.write_all(&turned(b"cut")).unwrap();
         drop(peer);
         let mut heard = Vec::new();
@@ -149,7 +149,7 @@ fn an_end_that_was_not_said_is_an_error() {
 fn what_the_layer_says_after_a_mistake_still_goes_out() {
     on_every_driver(|_| async {
         let (mut ours, mut peer) = pair();
-        ours.set_layer(Box::new(Complement::default()));
+        ours.set_layer(Box::new(Complement::default()), VecDeque::new());
         peer.write_all(&[0xfe]).unwrap();
         let error = ours.recv.recv().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);

@@ -115,8 +115,8 @@ impl fmt::Display for RouteId {
     }
 }
 
-/// A set of interchangeable endpoints: one port of one Service, in one protocol. A port that two kinds of route speak to
-/// in two protocols is two clusters.
+/// A set of interchangeable endpoints: one port of one Service, in one protocol, with or without TLS. A port that two
+/// kinds of route speak to in two protocols is two clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClusterKey {
     /// The Service.
@@ -126,6 +126,9 @@ pub struct ClusterKey {
     /// The protocol that its endpoints are spoken to in.
     #[serde(default, skip_serializing_if = "BackendProtocol::is_http1")]
     pub protocol: BackendProtocol,
+    /// They are spoken to over TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 /// The protocols that requests and connections are forwarded in.
@@ -134,7 +137,7 @@ pub enum BackendProtocol {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2; in clear text with prior knowledge (RFC 9113 section 3.3).
+    /// HTTP/2; in clear text with prior knowledge (RFC 9113 section 3.3), over TLS by ALPN `h2`.
     Http2,
     /// The bytes of the client's connection.
     Tcp,
@@ -158,19 +161,24 @@ impl BackendProtocol {
 impl ClusterKey {
     /// A port of a Service that is spoken to over HTTP/1.1.
     pub fn new(service: ObjectName, port: u16) -> Self {
-        Self { service, port, protocol: BackendProtocol::Http1 }
+        Self { service, port, protocol: BackendProtocol::Http1, tls: false }
     }
 }
 
 impl fmt::Display for ClusterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.service, self.port)?;
-        match self.protocol {
-            BackendProtocol::Http1 => Ok(()),
-            BackendProtocol::Http2 => f.write_str(" over HTTP/2"),
-            BackendProtocol::Tcp => f.write_str(" over TCP"),
-            BackendProtocol::TcpProxyV1 => f.write_str(" over TCP with PROXY v1"),
-            BackendProtocol::TcpProxyV2 => f.write_str(" over TCP with PROXY v2"),
+        f.write_str(match self.protocol {
+            BackendProtocol::Http1 => "",
+            BackendProtocol::Http2 => " over HTTP/2",
+            BackendProtocol::Tcp => " over TCP",
+            BackendProtocol::TcpProxyV1 => " over TCP with PROXY v1",
+            BackendProtocol::TcpProxyV2 => " over TCP with PROXY v2",
+        })?;
+        match (self.tls, self.protocol) {
+            (true, BackendProtocol::Http1) => f.write_str(" over TLS"),
+            (true, _) => f.write_str(" and TLS"),
+            (false, _) => Ok(()),
         }
     }
 }

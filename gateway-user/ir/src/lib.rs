@@ -8,6 +8,7 @@
 //! [`Endpoints`] and reach workers without a recompile.
 #![forbid(unsafe_code)]
 
+mod backend_tls;
 mod endpoints;
 mod filter;
 mod hostname;
@@ -22,6 +23,7 @@ mod tls;
 mod topology;
 mod validate;
 
+pub use backend_tls::{BackendTls, SubjectAltName, TrustBundle, TrustSource};
 pub use endpoints::Endpoints;
 pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 pub use hostname::{Hostname, HostnameError};

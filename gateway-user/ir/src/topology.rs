@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hostname, ListenerId, ListenerSettings, ListenerTls, Route, RouteId, SharedMap};
+use crate::{Certificate, Hostname, ListenerId, ListenerSettings, ListenerTls, Route, RouteId, SharedMap};
 
 /// Everything that is to be served, but for endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -105,9 +105,20 @@ pub struct Listener {
     /// The settings that its Gateway has of its own.
     #[serde(skip_serializing_if = "ListenerSettings::is_empty")]
     pub settings: ListenerSettings,
+    /// The client certificate of its Gateway, which backends are shown that ask for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend_certificate: Option<Arc<Certificate>>,
     /// Routes attached to it.
     #[serde(serialize_with = "attached_as_list::serialize")]
     pub routes: AttachedRoutes,
+}
+
+impl Listener {
+    /// Every certificate that it shows, to clients and to backends.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<Certificate>> {
+        let shown = self.tls.iter().flat_map(|tls| &tls.certificates);
+        shown.chain(&self.backend_certificate)
+    }
 }
 
 /// Routes on a listener, by their keys in [`Ir::routes`], each with the hosts on which it is served there; never none.

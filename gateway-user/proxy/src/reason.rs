@@ -8,6 +8,7 @@ use gateway_http::h1::{BodyError, RequestError, ResponseError};
 use gateway_http::websocket::HandshakeError;
 use gateway_ir::RuleErrorKind;
 use gateway_snapshot::RouteMiss;
+use gateway_tls::BackendTlsError;
 
 /// A reason with a stable code. The code is sent in `x-sluice-reason`, in the response's body and to the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +67,12 @@ pub enum Reason {
     UpstreamConnectFailed,
     /// The last endpoint that was tried let the connect time-out pass.
     UpstreamConnectTimeout,
+    /// The BackendTLSPolicy of the backend cannot be used as it is.
+    BackendTlsInvalid,
+    /// The status of the backend's BackendTLSPolicy has no room for the Gateway, which so must not use it.
+    BackendTlsNoRoom,
+    /// No secure connection to any endpoint that was tried; the code is the handshake's.
+    UpstreamTls(BackendTlsError),
     /// The backend closed the connection before its response's head was complete.
     UpstreamReset,
     /// The backend breaks the rules of HTTP/2, or speaks something else.
@@ -198,6 +205,9 @@ impl Reason {
             Self::NoEndpoints => reply(503, "no_endpoints"),
             Self::UpstreamConnectFailed => reply(503, "upstream_connect_failed"),
             Self::UpstreamConnectTimeout => reply(503, "upstream_connect_timeout"),
+            Self::BackendTlsInvalid => reply(502, "backend_tls_invalid"),
+            Self::BackendTlsNoRoom => reply(502, "backend_tls_no_room"),
+            Self::UpstreamTls(error) => reply(502, error.code()),
             Self::UpstreamReset => reply(502, "upstream_reset"),
             Self::UpstreamProtocolError => reply(502, "upstream_protocol_error"),
             Self::Response(error) => reply(502, error.reason()),
@@ -263,12 +273,12 @@ mod tests {
 
     fn all() -> Vec<Reason> {
         let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress NoRoute PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
-            OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
+            OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints BackendTlsInvalid BackendTlsNoRoom UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamBadUpgrade UpstreamNoUpgrade UpstreamHttp2Upgrade UpstreamResponseTimeout
             TunnelIdle TunnelUpstreamClosed TunnelUpstreamStalled
             BackendRequestTimeout RequestTimeout GrpcTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
             ClientSendTimeout DrainAborted Http1Required;
-            Request Path RequestBody WebSocket Miss Failure Response UpstreamBodyInvalid)
+            Request Path RequestBody WebSocket Miss Failure Response UpstreamBodyInvalid UpstreamTls)
         .to_vec();
         let requests = units!(RequestError: RequestLineTooLong HeadTooLarge TooManyHeaders BadRequestLine BadMethod
             BadTarget UnsupportedVersion Http2Preface TlsOnPlaintext MissingHost RepeatedHost BadHost BadContentLength
@@ -294,6 +304,7 @@ mod tests {
         all.extend(units!(HandshakeError: Method Body Key Version;).map(Reason::WebSocket));
         all.extend(failures.map(Reason::Failure));
         all.extend(RouteMiss::ALL.map(Reason::Miss));
+        all.extend(BackendTlsError::ALL.map(Reason::UpstreamTls));
         all
     }
 

@@ -82,6 +82,7 @@ fn ir(shape: Shape, size: usize) -> Ir {
         hostname: None,
         serve: Serve::Http,
         tls: None,
+        backend_certificate: None,
         settings: ListenerSettings::default(),
         routes: attached.collect(),
     };

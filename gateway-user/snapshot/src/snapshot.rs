@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    BindAddress, ClusterKey, Generation, Hostname, ListenerId, ListenerSettings, ListenerTls, MatchHostname,
-    Opening, Serve,
+    BindAddress, Certificate, ClusterKey, Generation, Hostname, ListenerId, ListenerSettings, ListenerTls,
+    MatchHostname, Opening, Serve,
 };
 use hashbrown::HashMap;
 
@@ -59,6 +59,8 @@ pub struct ListenerInfo {
     pub port: u16,
     /// The settings that its Gateway has of its own.
     pub settings: ListenerSettings,
+    /// The client certificate of its Gateway, for backends that ask for one.
+    pub backend_certificate: Option<Arc<Certificate>>,
 }
 
 /// The listeners of a bind.

@@ -5,7 +5,7 @@
 
 use gateway_ir::{
     Action, BackendProtocol, ClusterKey, Filter, HttpRule, Listener, PathMatch, Route, RouteMatch, Serve,
-    StringMatch, TlsVersion, WeightedBackend, WeightedTarget,
+    StringMatch, TlsVersion, WeightedTarget,
 };
 
 /// Filters of header fields.
@@ -24,6 +24,8 @@ pub const GRPC_MATCHES: &str = "grpc-matches";
 pub const TIMEOUTS: &str = "timeouts";
 /// HTTP/2 to backends.
 pub const HTTP2_BACKENDS: &str = "http2-backends";
+/// TLS to backends.
+pub const BACKEND_TLS: &str = "backend-tls";
 /// TLS that ends at the listener.
 pub const TLS_TERMINATE: &str = "tls-terminate";
 /// A lowest version of TLS.
@@ -44,6 +46,7 @@ pub const KNOWN: &[&str] = &[
     GRPC_MATCHES,
     TIMEOUTS,
     HTTP2_BACKENDS,
+    BACKEND_TLS,
     TLS_TERMINATE,
     TLS_MIN_VERSION,
     TCP,
@@ -75,16 +78,19 @@ pub fn of_action(rule: &HttpRule) -> Needs {
     let of_backends = || backends.iter().flat_map(|backend| &backend.filters);
     let filters = || rule.filters.iter().chain(of_backends());
     let has = |test: fn(&Filter) -> bool| filters().any(test);
-    let http2 = |backend: &WeightedBackend| match &backend.target {
-        WeightedTarget::Cluster(cluster) => cluster.protocol == BackendProtocol::Http2,
-        WeightedTarget::Fail(_) => false,
+    let any_cluster = |test: fn(&ClusterKey) -> bool| {
+        backends.iter().any(|backend| match &backend.target {
+            WeightedTarget::Cluster(cluster) => test(cluster),
+            WeightedTarget::Fail(_) => false,
+        })
     };
     sorted([
         (has(|one| matches!(one, Filter::RequestHeaders(_) | Filter::ResponseHeaders(_))), HEADER_FILTERS),
         (has(|one| matches!(one, Filter::UrlRewrite { .. })), URL_REWRITE),
         (matches!(rule.action, Action::Redirect(_)), REDIRECT),
         (of_backends().next().is_some(), BACKEND_FILTERS),
-        (backends.iter().any(http2), HTTP2_BACKENDS),
+        (any_cluster(|key| key.protocol == BackendProtocol::Http2), HTTP2_BACKENDS),
+        (any_cluster(|key| key.tls), BACKEND_TLS),
         (rule.timeouts != gateway_ir::Timeouts::default(), TIMEOUTS),
     ])
 }
@@ -119,6 +125,7 @@ pub fn of_cluster(key: &ClusterKey) -> Needs {
         (key.protocol == BackendProtocol::Http2, HTTP2_BACKENDS),
         (key.protocol.is_tcp(), TCP),
         (names_client, PROXY_HEADERS),
+        (key.tls, BACKEND_TLS),
     ])
 }
 

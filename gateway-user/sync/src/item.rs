@@ -1,7 +1,7 @@
 //! Items: a piece of what is to be served, encoded once for all nodes.
 //!
-//! Values are JSON of the representation's own types, which are read and written that way elsewhere, but for two: a
-//! certificate is bytes, and a route has each rule by itself, so that a node can read the rules that it knows.
+//! Values are JSON of the representation's own types, which are read and written that way elsewhere, but for three: a
+//! certificate is bytes, authorities are, and a route has each rule by itself, so that a node can read the rules that it knows.
 
 mod decode;
 mod encode;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    BindAddress, Certificate, ClusterKey, Endpoints, Hostname, Ir, ListenerId, ListenerSettings,
-    MatchHostname, ObjectName, Placement, Route, Serve, TlsVersion,
+    BackendTls, BindAddress, Certificate, ClusterKey, Endpoints, Hostname, Ir, ListenerId, ListenerSettings,
+    MatchHostname, ObjectName, Placement, Route, Serve, TlsVersion, TrustBundle, TrustSource,
 };
 
 use crate::bucket::{self, Digest};
@@ -23,7 +23,7 @@ use crate::frame::{Down, DownFrame, Put};
 use crate::key::Key;
 
 pub use decode::{DecodeError, Decoded, decode};
-pub(crate) use encode::{address, certificate, cluster, gateway, listener, route};
+pub(crate) use encode::{address, backend_tls, certificate, cluster, gateway, listener, route, trust};
 
 /// Everything that nodes are told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,6 +90,19 @@ pub enum Value {
     Route(Arc<Route>, Vec<Attached>),
     /// A cluster's endpoints.
     Cluster(ClusterKey, Arc<[std::net::SocketAddr]>),
+    /// A cluster's TLS settings, whose authorities are items of their own.
+    BackendTls(ClusterKey, Box<BackendTlsItem>),
+    /// Authorities.
+    Trust(Arc<TrustBundle>),
+}
+
+/// TLS settings with authorities by their sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendTlsItem {
+    /// The settings, without authorities.
+    pub settings: BackendTls,
+    /// Sources of the authorities, in order.
+    pub trust: Vec<TrustSource>,
 }
 
 /// A listener without its routes and the bytes of its certificates.
@@ -109,6 +122,8 @@ pub struct ListenerItem {
     pub tls: Option<ListenerTlsItem>,
     /// The settings that its Gateway has of its own.
     pub settings: ListenerSettings,
+    /// Secret of its Gateway's client certificate.
+    pub backend_certificate: Option<ObjectName>,
     /// True if it needs what this node does not know: no route of it is served, and no handshake.
     pub is_closed: bool,
 }

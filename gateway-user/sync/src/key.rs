@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gateway_ir::{BackendProtocol, BindAddress, ClusterKey, ListenerId, ObjectName, RouteId};
+use gateway_ir::{BackendProtocol, BindAddress, ClusterKey, ListenerId, ObjectName, RouteId, TrustSource};
 
 /// The kinds of items, by their numbers in frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,12 +22,24 @@ pub enum Kind {
     Route = 5,
     /// The endpoints of a cluster.
     Cluster = 6,
+    /// The TLS settings of a cluster.
+    BackendTls = 7,
+    /// The authorities that an object names.
+    Trust = 8,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 6] =
-        [Self::Certificate, Self::Gateway, Self::Address, Self::Listener, Self::Route, Self::Cluster];
+    pub const ALL: [Self; 8] = [
+        Self::Certificate,
+        Self::Gateway,
+        Self::Address,
+        Self::Listener,
+        Self::Route,
+        Self::Cluster,
+        Self::BackendTls,
+        Self::Trust,
+    ];
 
     /// The kind of a number; `None` for one of a later version.
     pub fn of(number: u32) -> Option<Self> {
@@ -43,6 +55,8 @@ impl Kind {
             Self::Listener => "listener",
             Self::Route => "route",
             Self::Cluster => "cluster",
+            Self::BackendTls => "backend TLS",
+            Self::Trust => "trust",
         }
     }
 }
@@ -96,18 +110,30 @@ impl Key {
 
     /// A cluster.
     pub fn cluster(key: &ClusterKey) -> Self {
-        let ClusterKey { service, port, protocol } = key;
-        match protocol {
-            BackendProtocol::Http1 => Self::of(Kind::Cluster, format_args!("{service}/{port}")),
-            BackendProtocol::Http2 => Self::of(Kind::Cluster, format_args!("{service}/{port}/h2")),
-            BackendProtocol::Tcp => Self::of(Kind::Cluster, format_args!("{service}/{port}/tcp")),
-            BackendProtocol::TcpProxyV1 => {
-                Self::of(Kind::Cluster, format_args!("{service}/{port}/tcp-proxy-v1"))
-            }
-            BackendProtocol::TcpProxyV2 => {
-                Self::of(Kind::Cluster, format_args!("{service}/{port}/tcp-proxy-v2"))
-            }
-        }
+        Self::of_cluster(Kind::Cluster, key)
+    }
+
+    /// The TLS settings of a cluster.
+    pub fn backend_tls(key: &ClusterKey) -> Self {
+        Self::of_cluster(Kind::BackendTls, key)
+    }
+
+    /// The authorities of a source.
+    pub fn trust(source: &TrustSource) -> Self {
+        Self::of(Kind::Trust, source)
+    }
+
+    fn of_cluster(kind: Kind, key: &ClusterKey) -> Self {
+        let ClusterKey { service, port, protocol, tls } = key;
+        let protocol = match protocol {
+            BackendProtocol::Http1 => "",
+            BackendProtocol::Http2 => "/h2",
+            BackendProtocol::Tcp => "/tcp",
+            BackendProtocol::TcpProxyV1 => "/tcp-proxy-v1",
+            BackendProtocol::TcpProxyV2 => "/tcp-proxy-v2",
+        };
+        let tls = if *tls { "/tls" } else { "" };
+        Self::of(kind, format_args!("{service}/{port}{protocol}{tls}"))
     }
 }
 

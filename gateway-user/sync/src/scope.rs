@@ -50,10 +50,12 @@ impl Desired {
         let needed: HashSet<_> = routes.values().flat_map(|route| route.clusters()).collect();
         let clusters = self.endpoints.clusters.iter().filter(|(key, _)| needed.contains(key));
         let clusters = clusters.map(|(key, all)| (key.clone(), Arc::clone(all))).collect();
+        let tls = self.endpoints.tls.iter().filter(|(key, _)| needed.contains(key));
+        let tls = tls.map(|(key, settings)| (key.clone(), Arc::clone(settings))).collect();
         let gateways = self.gateways.iter().filter(|(name, _)| is_seen(name));
         Self {
             gateways: Arc::new(gateways.map(|(name, mark)| (name.clone(), mark.clone())).collect()),
-            endpoints: Arc::new(Endpoints { clusters }),
+            endpoints: Arc::new(Endpoints { clusters, tls }),
             ir: Arc::new(Ir { binds, routes }),
             ..whole
         }

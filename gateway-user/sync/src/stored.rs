@@ -77,9 +77,11 @@ fn without_keys(desired: &Desired) -> Desired {
         Arc::new(Certificate { key: PrivateKey(Vec::new()), ..Certificate::clone(certificate) })
     };
     let mut ir = Ir::clone(&desired.ir);
-    let listeners = ir.binds.iter_mut().flat_map(|bind| &mut bind.listeners);
-    for tls in listeners.filter_map(|listener| listener.tls.as_mut()) {
-        tls.certificates = tls.certificates.iter().map(strip).collect();
+    for listener in ir.binds.iter_mut().flat_map(|bind| &mut bind.listeners) {
+        listener.backend_certificate = listener.backend_certificate.as_ref().map(strip);
+        if let Some(tls) = &mut listener.tls {
+            tls.certificates = tls.certificates.iter().map(strip).collect();
+        }
     }
     Desired { ir: Arc::new(ir), ..desired.clone() }
 }

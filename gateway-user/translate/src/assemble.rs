@@ -33,6 +33,7 @@ pub(crate) fn binds(gateways: &[GatewayState<'_>], attached: impl Fn(Place) -> A
                     serve,
                     tls: listener.tls.clone(),
                     settings: gateway.settings.values,
+                    backend_certificate: gateway.backend_certificate.clone(),
                     routes: routes.clone(),
                 });
             }

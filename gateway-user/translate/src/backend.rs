@@ -30,27 +30,32 @@ pub(crate) struct Backend {
     pub(crate) note: Option<(String, String)>,
 }
 
-/// The meaning of an appProtocol for HTTP (KEP-3726, IANA; `grpc` and `http2` as service meshes name HTTP/2 in clear text).
+/// The meaning of an appProtocol for HTTP (KEP-3726, IANA, whose names are the same in capitals; `grpc` and `http2` as service
+/// meshes name HTTP/2 in clear text).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AppProtocol {
     /// Forwarding in this protocol.
     Speak(BackendProtocol),
-    /// Something that is not supported.
-    Unsupported,
+    /// Forwarding in this protocol over TLS.
+    SpeakTls(BackendProtocol),
+    /// Forwarding behind a header that names the client.
+    NamesClient,
     /// A name that says nothing about HTTP (`example.com/thing`), so that it does not stand in the way.
     Unknown,
 }
 
 impl AppProtocol {
     fn of(name: &str) -> Self {
+        let name = name.to_ascii_lowercase();
         let prefixed = name.strip_prefix("kubernetes.io/");
-        match prefixed.unwrap_or(name) {
+        match prefixed.unwrap_or(&name) {
             // Requests of many clients share connections, each of which could name one.
-            PROXY_V1 | PROXY_V2 => Self::Unsupported,
+            PROXY_V1 | PROXY_V2 => Self::NamesClient,
             "h2c" | "http2" | "grpc" => Self::Speak(BackendProtocol::Http2),
             // WebSocket begins as HTTP/1.1, on any route.
             "ws" => Self::Speak(BackendProtocol::Http1),
-            "wss" | "https" | "grpcs" | "tls" => Self::Unsupported,
+            "wss" | "https" | "tls" => Self::SpeakTls(BackendProtocol::Http1),
+            "grpcs" | "h2" => Self::SpeakTls(BackendProtocol::Http2),
             "" | "http" if prefixed.is_none() => Self::Speak(BackendProtocol::Http1),
             _ => Self::Unknown,
         }
@@ -84,19 +89,24 @@ pub(crate) fn resolve(
         return Err(no_service(reader, referrer, referent, field));
     };
     let is_l4 = referrer.kind == RouteKind::TCPRoute.as_str();
-    let service_port = supported(reader, service, referent, port, field, is_l4)?;
+    let service_port = supported(service, referent, port, field, is_l4)?;
+    let tls = reader.wants_tls(namespace, name, service_port.name.as_deref());
     let app_protocol = service_port.app_protocol.as_deref().unwrap_or_default();
+    let cluster = |protocol| ClusterKey { service: ObjectName::new(namespace, name), port, protocol, tls };
     if is_l4 {
-        let cluster =
-            ClusterKey { service: ObjectName::new(namespace, name), port, protocol: l4(app_protocol) };
-        return Ok(Backend { cluster, note: None });
+        return match tls {
+            true => Err(no_tls_for_connections(referent, field)),
+            false => Ok(Backend { cluster: cluster(l4(app_protocol)), note: None }),
+        };
     }
     // gRPC has no other transport.
     let is_grpc = referrer.kind == RouteKind::GRPCRoute.as_str();
     let (protocol, note) = match AppProtocol::of(app_protocol) {
-        AppProtocol::Speak(_) if is_grpc => (BackendProtocol::Http2, None),
-        AppProtocol::Speak(protocol) => (protocol, None),
-        AppProtocol::Unsupported | AppProtocol::Unknown => {
+        AppProtocol::SpeakTls(_) if !tls => return Err(without_policy(referent, port, app_protocol, field)),
+        AppProtocol::NamesClient => return Err(names_client(referent, port, app_protocol, field)),
+        AppProtocol::Speak(_) | AppProtocol::SpeakTls(_) if is_grpc => (BackendProtocol::Http2, None),
+        AppProtocol::Speak(protocol) | AppProtocol::SpeakTls(protocol) => (protocol, None),
+        AppProtocol::Unknown => {
             let (protocol, spoken) = match is_grpc {
                 true => (BackendProtocol::Http2, "HTTP/2"),
                 false => (BackendProtocol::Http1, "HTTP/1.1"),
@@ -107,8 +117,7 @@ pub(crate) fn resolve(
             (protocol, Some((format!("{field}.port"), message)))
         }
     };
-    let service = ObjectName::new(namespace, name);
-    Ok(Backend { cluster: ClusterKey { service, port, protocol }, note })
+    Ok(Backend { cluster: cluster(protocol), note })
 }
 
 /// The protocol of a port for whole connections, whose bytes are the client's own.
@@ -120,9 +129,8 @@ fn l4(app_protocol: &str) -> BackendProtocol {
     }
 }
 
-/// The port of that number of a Service we can forward to: over HTTP in clear text, or whole connections.
+/// The port of that number of a Service we can forward to.
 fn supported<'s>(
-    reader: &Reader<'_, '_>,
     service: &'s Service,
     referent: Referent<'_>,
     port: u16,
@@ -157,23 +165,36 @@ fn supported<'s>(
         }
         return Err(not_found(field, no_port(ports, namespace, name, port)));
     };
-    if let Some(protocol) = found.app_protocol.as_deref()
-        && !is_l4
-        && AppProtocol::of(protocol) == AppProtocol::Unsupported
-    {
-        let message = format!(
-            "port {port} of Service \"{namespace}/{name}\" has appProtocol {protocol:?}, which is not supported; \
-             supported: http, kubernetes.io/h2c, kubernetes.io/ws or none"
-        );
-        return Err(unsupported_protocol(field, message));
-    }
-    if reader.wants_tls(namespace, name, found.name.as_deref()) {
-        let message = format!(
-            "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and TLS to backends is not supported"
-        );
-        return Err(unsupported_protocol(field, message));
-    }
     Ok(found)
+}
+
+/// TLS is to be spoken, and nothing says what to check: a certificate that nobody checks is worth nothing.
+fn without_policy(referent: Referent<'_>, port: u16, app_protocol: &str, field: &str) -> Unresolved {
+    let Referent { namespace, name, .. } = referent;
+    let message = format!(
+        "port {port} of Service \"{namespace}/{name}\" has appProtocol {app_protocol:?}, so TLS is to be spoken, and no \
+         BackendTLSPolicy says whom to trust; add one in namespace {namespace:?} that targets the Service"
+    );
+    unsupported_protocol(format!("{field}.port"), message)
+}
+
+/// A connection carries requests of many clients, and a header of the PROXY protocol names one.
+fn names_client(referent: Referent<'_>, port: u16, app_protocol: &str, field: &str) -> Unresolved {
+    let Referent { namespace, name, .. } = referent;
+    let message = format!(
+        "port {port} of Service \"{namespace}/{name}\" has appProtocol {app_protocol:?}, which is for TCPRoutes alone: \
+         a connection to it would carry requests of many clients"
+    );
+    unsupported_protocol(format!("{field}.port"), message)
+}
+
+/// TLS that a policy asks for must not be left out, and the bytes of a client are passed on as they are.
+fn no_tls_for_connections(referent: Referent<'_>, field: &str) -> Unresolved {
+    let Referent { namespace, name, .. } = referent;
+    let message = format!(
+        "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and a TCPRoute speaks none to its backends"
+    );
+    unsupported_protocol(format!("{field}.port"), message)
 }
 
 pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {

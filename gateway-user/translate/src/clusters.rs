@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use gateway_ir::{ClusterKey, DiffItem, Endpoints, Route, RouteId, SharedMap, WeightedTarget};
+use gateway_ir::{BackendTls, ClusterKey, DiffItem, Endpoints, Route, RouteId, SharedMap, WeightedTarget};
 
 use crate::Severity;
 use crate::changes::Changes;
@@ -92,9 +92,17 @@ impl Clusters {
         collected
     }
 
-    /// The addresses of all of them.
-    pub(crate) fn endpoints(&self) -> Arc<Endpoints> {
+    /// The addresses of all of them, which are spoken to over TLS like this.
+    pub(crate) fn endpoints(&mut self, tls: SharedMap<ClusterKey, Arc<BackendTls>>) -> Arc<Endpoints> {
+        if !tls.ptr_eq(&self.endpoints.tls) {
+            Arc::make_mut(&mut self.endpoints).tls = tls;
+        }
         Arc::clone(&self.endpoints)
+    }
+
+    /// The clusters that served routes refer to.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ClusterKey> {
+        self.memos.keys()
     }
 
     /// Counts the references of `routes`, and collects the endpoints of clusters that are new.

@@ -2,6 +2,8 @@
 
 /// Accepted.
 pub const ACCEPTED: &str = "Accepted";
+/// Of our own, on a Gateway: false if there is a BackendTLSPolicy that it must not use.
+pub const BACKEND_TLS: &str = "sluice.dev/BackendTLS";
 /// Of a listener: another one has its port and hostname.
 pub const CONFLICTED: &str = "Conflicted";
 /// Of our own, on a route's parent: relations to routes of others on its hosts.

@@ -65,6 +65,7 @@ mod tests {
             serve: Serve::Http,
             tls: None,
             settings: ListenerSettings::default(),
+            backend_certificate: None,
             routes: (0..routes).map(route).collect(),
         };
         let bind = Bind { address: BindAddress::Any, port, listeners: vec![listener] };
@@ -121,6 +122,7 @@ mod tests {
                 serve: if tls.is_some() { Serve::Https } else { Serve::Http },
                 tls,
                 settings: ListenerSettings::default(),
+                backend_certificate: None,
                 routes: SharedMap::new(),
             };
         let tls = |certificates: &[&Arc<Certificate>], min_version, is_default| {

@@ -1,13 +1,14 @@
 //! Gateways of our classes: their addresses, their listeners, and whether they can be served at all.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
-use gateway_ir::{BindAddress, ListenerSettings, NodeSelector, ObjectName, Serve};
+use gateway_ir::{BindAddress, Certificate, ListenerSettings, NodeSelector, ObjectName, Serve};
 
 use crate::Severity;
 use crate::assignment::{Assignments, is_ours_to_choose};
-use crate::certificate::Certificates;
+use crate::certificate::{CertificateWithNotes, Certificates};
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
@@ -16,6 +17,9 @@ use crate::reason;
 use crate::settings::GatewaySettingsState;
 use crate::suggest::{self, SearchBudget};
 use crate::view::{self, View};
+
+/// The field of the certificate for backends.
+const CLIENT_CERTIFICATE: &str = "tls.backend.clientCertificateRef";
 
 /// A Gateway of one of our classes.
 #[derive(Debug)]
@@ -35,6 +39,12 @@ pub(crate) struct GatewayState<'a> {
     pub(crate) nodes: NodeSelector,
     /// The settings of its listeners, by the same.
     pub(crate) settings: GatewaySettingsState,
+    /// The certificate that backends are shown which ask for one.
+    pub(crate) backend_certificate: Option<Arc<Certificate>>,
+    /// The reason that it has none though it names one.
+    pub(crate) unresolved: Option<ConfigError>,
+    /// The obstacles to BackendTLSPolicies that it is to use.
+    pub(crate) refused_policies: Vec<String>,
 }
 
 /// Every Gateway that is ours, by namespace and name. Of others nothing is said, but for a class that nobody
@@ -118,9 +128,15 @@ fn state<'a>(
     for listener in listeners.iter_mut().filter(|listener| listener.refused.is_none()) {
         listener.refused = client_certificates(gateway, listener);
     }
+    let shown = backend_certificate(view, certificates, &name, gateway);
+    let (shown, unresolved) = match shown {
+        Some(Ok((certificate, notes))) => (Some((certificate, notes)), None),
+        Some(Err(error)) => (None, Some(error)),
+        None => (None, None),
+    };
     let object = view::gateway_ref(&name);
     let mut found = Diagnostics::default();
-    let own = refused.iter().chain(&unassigned);
+    let own = refused.iter().chain(&unassigned).chain(&unresolved);
     let theirs = listeners.iter().flat_map(|listener| listener.refused.iter().chain(&listener.unresolved));
     for error in own.chain(theirs) {
         found.error(&object, error);
@@ -130,6 +146,9 @@ fn state<'a>(
     }
     for (field, message) in listeners.iter().flat_map(|listener| &listener.notes) {
         found.push(Severity::Warning, &object, field, message);
+    }
+    for note in shown.iter().flat_map(|(_, notes)| notes) {
+        found.push(Severity::Warning, &object, CLIENT_CERTIFICATE, note);
     }
     // Another address of it is served all the same.
     if let Some(problem) = assignments.and_then(|all| all.problems.get(&name))
@@ -153,7 +172,27 @@ fn state<'a>(
         listeners,
         nodes,
         settings,
+        backend_certificate: shown.map(|(certificate, _)| certificate),
+        unresolved,
+        refused_policies: Vec::new(),
     }
+}
+
+/// The certificate for backends, if the Gateway names one (`GatewayBackendTLS.clientCertificateRef`).
+fn backend_certificate(
+    view: &View<'_>,
+    certificates: &mut Certificates,
+    name: &ObjectName,
+    gateway: &Gateway,
+) -> Option<Result<CertificateWithNotes, ConfigError>> {
+    let reference = gateway.spec.tls.as_ref()?.backend.as_ref()?.client_certificate_ref.as_ref()?;
+    let resolved = certificates.resolve(view, &name.namespace, reference, CLIENT_CERTIFICATE);
+    Some(resolved.map_err(|error| match error.reason {
+        reason::INVALID_CERTIFICATE_REF => {
+            ConfigError { reason: reason::INVALID_CLIENT_CERTIFICATE_REF, ..error }
+        }
+        _ => error,
+    }))
 }
 
 /// Client certificates mostly say who may come in, so a listener is not served without the check.
@@ -260,18 +299,12 @@ fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<Option<IpAdd
 /// Fields that are valid and have no effect yet.
 fn not_built(gateway: &Gateway) -> Vec<(&'static str, &'static str)> {
     let spec = &gateway.spec;
-    let tls = spec.tls.as_ref();
     let listener_sets = spec.allowed_listeners.as_ref().map(|allowed| allowed.namespaces.from);
     let fields = [
         (
             listener_sets.is_some_and(|from| from != FromNamespaces::None),
             "allowedListeners",
             "ListenerSets are not supported; the field has no effect",
-        ),
-        (
-            tls.is_some_and(|tls| tls.backend.is_some()),
-            "tls.backend",
-            "TLS to backends is not supported; the certificate is not shown to them",
         ),
         (
             spec.default_scope.is_some_and(|scope| scope != gateway_api_types::GatewayDefaultScope::None),

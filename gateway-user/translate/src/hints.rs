@@ -10,16 +10,17 @@ use crate::read::find_gateway;
 use crate::view::{self, View};
 
 /// Kinds that can be written and are not served.
-const NOT_SERVED: [Kind; 8] = [
+const NOT_SERVED: [Kind; 7] = [
     Kind::ListenerSet,
     Kind::TlsRoute,
     Kind::UdpRoute,
-    Kind::BackendTlsPolicy,
     Kind::XBackend,
     Kind::XBackendTrafficPolicy,
     Kind::XMesh,
     Kind::XTelemetryPolicy,
 ];
+
+const NO_EFFECT: &str = "the kind is not supported; it has no effect";
 
 /// Says what has no effect.
 pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: &mut Diagnostics) {
@@ -29,7 +30,7 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: 
                 continue;
             }
             let object = ObjectRef { kind, key: key.clone() };
-            diagnostics.push(Severity::Warning, &object, "", no_effect(kind));
+            diagnostics.push(Severity::Warning, &object, "", NO_EFFECT);
         }
     }
     for gateway in gateways {
@@ -86,22 +87,12 @@ fn are_foreign(
     !parents.is_empty() && parents.iter().all(is_foreign)
 }
 
-fn no_effect(kind: Kind) -> &'static str {
-    match kind {
-        Kind::BackendTlsPolicy => {
-            "TLS to backends is not supported; requests of routes to what it targets are answered with 500"
-        }
-        _ => "the kind is not supported; it has no effect",
-    }
-}
-
 fn keys<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a ObjectKey> {
     let resources = view.resources;
     match kind {
         Kind::ListenerSet => resources.listener_sets.keys().collect(),
         Kind::TlsRoute => resources.tls_routes.keys().collect(),
         Kind::UdpRoute => resources.udp_routes.keys().collect(),
-        Kind::BackendTlsPolicy => resources.backend_tls_policies.keys().collect(),
         Kind::XBackend => resources.xbackends.keys().collect(),
         Kind::XBackendTrafficPolicy => resources.xbackend_traffic_policies.keys().collect(),
         Kind::XMesh => resources.xmeshes.keys().collect(),

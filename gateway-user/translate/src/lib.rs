@@ -13,6 +13,7 @@ mod assemble;
 mod assignment;
 mod attach;
 mod backend;
+mod backend_tls;
 mod certificate;
 mod changes;
 mod clusters;
@@ -63,6 +64,7 @@ use gateway_ir::{Endpoints, Ir, ListenerSettings, Placement};
 use serde::{Serialize, Serializer};
 
 pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
+pub use backend_tls::SystemAuthorities;
 pub use diagnostics::{Diagnostic, ObjectRef};
 pub use digest::{GatewayDigest, digests};
 pub use endpoint_policy::EndpointPolicy;
@@ -75,7 +77,7 @@ pub use settings::EffectiveSetting;
 pub use status::{MissingGateway, StatusSet};
 pub use translator::{Rebuilt, Translator};
 pub use view::service_of;
-pub use wants::secret_wants;
+pub use wants::object_wants;
 
 /// The controller name of our GatewayClasses unless configured otherwise.
 pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
@@ -97,6 +99,8 @@ pub struct TranslateOptions {
     pub host_ownership: HostOwnership,
     /// The process's own settings, which bound those of Gateways; absent ones have no limit.
     pub settings: ListenerSettings,
+    /// The authorities that BackendTLSPolicies mean by `System`.
+    pub system_authorities: SystemAuthorities,
 }
 
 /// Policies that the process applies to requests before it matches them, and that make matches dead.
@@ -185,6 +189,7 @@ impl Default for TranslateOptions {
             address_ownership: AddressOwnership::default(),
             host_ownership: HostOwnership::default(),
             settings: ListenerSettings::default(),
+            system_authorities: SystemAuthorities::default(),
         }
     }
 }

@@ -17,10 +17,13 @@ pub(crate) const APPLIED: &str = "Applied";
 pub(crate) const BACKEND_NOT_FOUND: &str = "BackendNotFound";
 /// Of our own, with `Accepted`: every host of the route is another namespace's.
 pub(crate) const HOST_OWNED_BY_OTHER_NAMESPACE: &str = "HostOwnedByOtherNamespace";
+pub(crate) const CONFLICTED: &str = "Conflicted";
 pub(crate) const HOSTNAME_CONFLICT: &str = "HostnameConflict";
 pub(crate) const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
 pub(crate) const INVALID: &str = "Invalid";
+pub(crate) const INVALID_CA_CERTIFICATE_REF: &str = "InvalidCACertificateRef";
 pub(crate) const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
+pub(crate) const INVALID_CLIENT_CERTIFICATE_REF: &str = "InvalidClientCertificateRef";
 pub(crate) const INVALID_KIND: &str = "InvalidKind";
 pub(crate) const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub(crate) const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
@@ -34,6 +37,7 @@ pub(crate) const NO_CONFLICTS: &str = "NoConflicts";
 pub(crate) const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
 pub(crate) const NO_MATCHING_PARENT: &str = "NoMatchingParent";
 pub(crate) const NO_RESOURCES: &str = "NoResources";
+pub(crate) const NO_VALID_CA_CERTIFICATE: &str = "NoValidCACertificate";
 pub(crate) const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
 /// Of our own, with `sluice.dev/Shadowed`.
 pub(crate) const OLDER_ROUTE: &str = "OlderRoute";
@@ -53,6 +57,9 @@ pub(crate) const TAKES_REQUESTS: &str = "TakesRequests";
 pub(crate) const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
 pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
+/// Of our own, with `sluice.dev/BackendTLS`.
+pub(crate) const TOO_MANY_ANCESTORS: &str = "TooManyAncestors";
+pub(crate) const TARGET_NOT_FOUND: &str = "TargetNotFound";
 pub(crate) const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
 /// Of our own, with `sluice.dev/SettingsApplied`, which is then false.
 pub(crate) const WITHOUT_EFFECT: &str = "WithoutEffect";

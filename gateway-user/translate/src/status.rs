@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
-    ListenerStatus, RouteStatus,
+    ListenerStatus, PolicyStatus, RouteStatus,
 };
 use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Placement, RouteId, RouteKind, SharedMap};
 use serde::{Serialize, Serializer};
@@ -33,6 +33,13 @@ pub struct StatusSet {
     /// set share them.
     #[serde(flatten, serialize_with = "by_kind_and_name")]
     pub routes: SharedMap<RouteId, Arc<RouteStatus>>,
+    /// BackendTLSPolicies that a Gateway of ours uses; only the entries of our controller.
+    #[serde(
+        rename = "backendTLSPolicies",
+        skip_serializing_if = "BTreeMap::is_empty",
+        serialize_with = "by_name"
+    )]
+    pub backend_tls_policies: BTreeMap<ObjectName, PolicyStatus>,
     /// The generation whose report is in here; `None` before [`StatusSet::with_report`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
@@ -72,7 +79,6 @@ pub struct MissingGateway {
 impl StatusSet {
     /// Adds a Gateway before anything is known of the node: `Programmed` is `Unknown` where it may come true.
     pub(crate) fn add_gateway(&mut self, gateway: &GatewayState<'_>) {
-        let generation = gateway.object.metadata.generation;
         let listeners = gateway.spec_listeners().map(|listener| listener_status(gateway, listener));
         let mut status = GatewayStatus {
             addresses: addresses(gateway),
@@ -80,15 +86,13 @@ impl StatusSet {
             listeners: listeners.collect(),
             attached_listener_sets: None,
         };
-        status.conditions = vec![
-            accepted(gateway, &status),
-            programmed(gateway),
-            resolved_refs(&status.listeners, generation),
-        ];
+        status.conditions =
+            vec![accepted(gateway, &status), programmed(gateway), resolved_refs(gateway, &status.listeners)];
         let settings = &gateway.settings;
         if settings.has_own || !settings.faults.is_empty() {
-            status.conditions.push(settings_applied(&settings.faults, generation));
+            status.conditions.push(settings_applied(&settings.faults, gateway.object.metadata.generation));
         }
+        status.conditions.extend(backend_tls(gateway));
         for listener in gateway.spec_listeners().filter(|listener| gateway.programs(listener)) {
             let binds = gateway.addresses.iter().map(|address| (*address, listener.spec.port)).collect();
             self.binds.insert(listener.id.clone(), binds);
@@ -166,8 +170,32 @@ fn programmed(gateway: &GatewayState<'_>) -> Condition {
 
 pub(crate) const WAITING: &str = "no node has reported yet";
 
-/// The Gateway's summary of its listeners' `ResolvedRefs`.
-fn resolved_refs(listeners: &[ListenerStatus], generation: Option<i64>) -> Condition {
+/// Says of which policies the Gateway makes no use; nothing if there is none.
+fn backend_tls(gateway: &GatewayState<'_>) -> Option<Condition> {
+    let refused = &gateway.refused_policies;
+    (!refused.is_empty()).then(|| {
+        condition(
+            kind::BACKEND_TLS,
+            ConditionStatus::False,
+            reason::TOO_MANY_ANCESTORS,
+            reason::list(refused),
+            gateway.object.metadata.generation,
+        )
+    })
+}
+
+/// The Gateway's own `ResolvedRefs`, and its summary of its listeners'.
+fn resolved_refs(gateway: &GatewayState<'_>, listeners: &[ListenerStatus]) -> Condition {
+    let generation = gateway.object.metadata.generation;
+    if let Some(error) = &gateway.unresolved {
+        return condition(
+            kind::RESOLVED_REFS,
+            ConditionStatus::False,
+            error.reason,
+            error.to_string(),
+            generation,
+        );
+    }
     let unresolved: Vec<_> = listeners
         .iter()
         .filter_map(|listener| {

@@ -8,6 +8,7 @@ use gateway_ir::{Ir, ObjectName, Placement, RouteId};
 use gateway_regex::Library;
 
 use crate::assignment::Assignments;
+use crate::backend_tls::{BackendPolicies, Surroundings};
 use crate::certificate::Certificates;
 use crate::changes::PreviousObjects;
 use crate::clusters::Clusters;
@@ -66,6 +67,7 @@ struct PreviousState {
     hosts: Hosts,
     served: Served,
     clusters: Clusters,
+    policies: BackendPolicies,
     placement: Arc<Placement>,
 }
 
@@ -158,7 +160,16 @@ impl PreviousState {
         let mut ir = self.served.ir(&gateways);
         let refused = self.refuse_over_budget(&mut ir, &gateways, &mut diagnostics);
         rebuilt.clusters = self.clusters.follow(&ir.routes, &changes, &mut diagnostics, reader);
-        let endpoints = self.clusters.endpoints();
+        let around = Surroundings {
+            gateways: &gateways,
+            routes: &self.routes,
+            served: &ir.routes,
+            controller,
+            system: &options.system_authorities,
+        };
+        let policies = self.policies.follow(&view, around, self.clusters.keys(), &mut diagnostics);
+        let endpoints = self.clusters.endpoints(policies.tls);
+        tell_refused(&mut gateways, policies.refused, &mut diagnostics);
 
         let shadowed = self.served.shadowed(&gateways);
         shadowed.tell(&mut diagnostics);
@@ -172,6 +183,7 @@ impl PreviousState {
             placement: Arc::clone(&placement),
             owners: assignments.map(Assignments::owners).unwrap_or_default(),
             settings: Arc::new(gateways.iter().map(settings_of).collect()),
+            backend_tls_policies: policies.statuses,
             missing_gateways: self.routes.missing_gateways().collect(),
             ..StatusSet::default()
         };
@@ -233,4 +245,18 @@ impl PreviousState {
 /// The settings of a Gateway as they are in force.
 fn settings_of(gateway: &GatewayState<'_>) -> (ObjectName, Vec<EffectiveSetting>) {
     (gateway.name.clone(), gateway.settings.effective.clone())
+}
+
+/// Tells Gateways which BackendTLSPolicies they cannot use as they stand.
+fn tell_refused(
+    gateways: &mut [GatewayState<'_>],
+    mut refused: BTreeMap<ObjectName, Vec<String>>,
+    diagnostics: &mut Diagnostics,
+) {
+    for gateway in gateways {
+        gateway.refused_policies = refused.remove(&gateway.name).unwrap_or_default();
+        for message in &gateway.refused_policies {
+            diagnostics.push(Severity::Error, &view::gateway_ref(&gateway.name), "", message);
+        }
+    }
 }

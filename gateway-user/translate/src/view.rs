@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, Objects, ResourceSet};
 use gateway_ir::{ObjectName, RouteId};
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::backend::is_tcp;
+use crate::backend_tls::Targets;
 use crate::diagnostics::ObjectRef;
 use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
 use crate::grants::{Grants, Referent, Referrer};
@@ -31,8 +33,8 @@ pub(crate) struct View<'a> {
     /// Slices by the Service they belong to, which is always of their own namespace. Made when first asked
     /// for, as are the namespaces: most edits ask for neither.
     slices: OnceCell<ByObject<'a, &'a EndpointSlice>>,
-    /// Services that a BackendTLSPolicy targets: (namespace, name) to the sections named, `None` being all.
-    tls_services: ByObject<'a, Option<&'a str>>,
+    /// Services that a BackendTLSPolicy targets.
+    pub(crate) tls_targets: Targets<'a>,
     /// Namespaces by the names of the Services in them.
     services_by_name: OnceCell<BTreeMap<&'a str, Vec<&'a str>>>,
     /// Namespaces that any object is in or declares.
@@ -46,19 +48,11 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(resources: &'a ResourceSet, endpoint_policy: &'a EndpointPolicy) -> Self {
-        let mut tls_services = ByObject::new();
-        for (key, policy) in &resources.backend_tls_policies {
-            for target in policy.spec.target_refs.iter().filter(|t| t.group.is_empty() && t.kind == "Service")
-            {
-                let sections = entry(&mut tls_services, &key.namespace, &target.name);
-                sections.push(target.section_name.as_deref());
-            }
-        }
         Self {
             resources,
             grants: Grants::new(resources.reference_grants.values().map(AsRef::as_ref)),
             slices: OnceCell::new(),
-            tls_services,
+            tls_targets: Targets::new(&resources.backend_tls_policies),
             services_by_name: OnceCell::new(),
             namespaces: OnceCell::new(),
             no_labels: BTreeMap::new(),
@@ -144,8 +138,26 @@ impl<'a> View<'a> {
 
     /// True if a BackendTLSPolicy asks for TLS to this port of a Service.
     pub(crate) fn wants_tls(&self, namespace: &str, service: &str, port_name: Option<&str>) -> bool {
-        let sections = get(&self.tls_services, namespace, service);
-        sections.iter().any(|section| section.is_none() || *section == port_name)
+        self.tls_targets.winner(&ObjectKey::new(namespace, service), port_name).is_some()
+    }
+
+    /// The name of a Service's TCP port, if it has one.
+    pub(crate) fn port_name(&self, service: &ObjectKey, port: u16) -> Option<&'a str> {
+        let spec = self.resources.services.get(service)?.spec.as_ref()?;
+        let mut ports = spec.ports.iter().flatten();
+        let is_it = |one: &&ServicePort| one.port == i32::from(port) && is_tcp(one.protocol.as_deref());
+        ports.find(is_it)?.name.as_deref()
+    }
+
+    pub(crate) fn config_map(&self, namespace: &str, name: &str) -> Option<&'a Arc<ConfigMap>> {
+        self.resources.config_maps.get(&ObjectKey::new(namespace, name))
+    }
+
+    /// ConfigMaps of one namespace for suggestions.
+    pub(crate) fn config_map_names(&self, namespace: &str) -> impl Iterator<Item = &'a str> {
+        let maps = self.resources.config_maps.range(ObjectKey::new(namespace, "")..);
+        let here = maps.take_while(move |(key, _)| key.namespace == namespace).take(CANDIDATES_MAX);
+        here.map(|(key, _)| key.name.as_str())
     }
 
     /// The labels of a Namespace object; `None` if there is no such object.

@@ -1,40 +1,60 @@
-//! The Secrets that are wanted at all: an input of translation that is not worth holding otherwise.
+//! The objects that are wanted at all: an input of translation that is not worth holding otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{
-    GATEWAY_GROUP, Gateway, GatewayClass, ObjectKey, ReferenceGrant, SecretObjectReference,
+    BackendTlsPolicy, GATEWAY_GROUP, Gateway, GatewayClass, Kind, LocalObjectReference, ObjectKey,
+    ReferenceGrant, SecretObjectReference,
 };
 
 use crate::TranslateOptions;
 use crate::grants::{Grants, Referent, Referrer};
 
-/// The Secrets that each Gateway of our classes refers to for its listeners, with leave: in its own
-/// namespace, or where a ReferenceGrant allows it. Their existence plays no part. Gateways that refer to none
-/// are left out.
-pub fn secret_wants<'a>(
+/// Kind and name.
+type Place = (Kind, ObjectKey);
+
+/// The Secrets that each Gateway of our classes refers to for its listeners and for backends, with leave: in its own
+/// namespace, or where a ReferenceGrant allows it; and the ConfigMaps that BackendTLSPolicies refer to. Their existence
+/// plays no part. Objects that refer to none are left out.
+pub fn object_wants<'a>(
     classes: impl Iterator<Item = &'a GatewayClass>,
     gateways: impl Iterator<Item = &'a Gateway>,
     grants: impl Iterator<Item = &'a ReferenceGrant>,
+    policies: impl Iterator<Item = &'a BackendTlsPolicy>,
     options: &TranslateOptions,
-) -> BTreeMap<ObjectKey, BTreeSet<ObjectKey>> {
+) -> BTreeMap<Place, BTreeSet<Place>> {
     let ours = classes.filter(|class| class.spec.controller_name == options.controller_name);
     let ours: BTreeSet<&str> = ours.filter_map(|class| class.metadata.name.as_deref()).collect();
     let grants = Grants::new(grants);
-    let wants = |gateway: &Gateway| {
-        let key = ObjectKey::of(&gateway.metadata);
-        let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace: &key.namespace };
-        let references = gateway.spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let references = references.flat_map(|tls| &tls.certificate_refs).filter(|one| is_secret(one));
-        let permitted = references.filter_map(|one| {
-            let namespace = one.namespace.as_deref().unwrap_or(&key.namespace);
-            let to = Referent { group: "", kind: "Secret", namespace, name: &one.name };
-            grants.allow(from, to).then(|| ObjectKey::new(namespace, &*one.name))
-        });
-        let permitted: BTreeSet<_> = permitted.collect();
-        (!permitted.is_empty()).then_some((key, permitted))
-    };
-    gateways.filter(|gateway| ours.contains(&*gateway.spec.gateway_class_name)).filter_map(wants).collect()
+    let of_gateways = gateways
+        .filter(|gateway| ours.contains(&*gateway.spec.gateway_class_name))
+        .filter_map(|gateway| secrets(gateway, &grants));
+    of_gateways.chain(policies.filter_map(config_maps)).collect()
+}
+
+fn secrets(gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Place>)> {
+    let key = ObjectKey::of(&gateway.metadata);
+    let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace: &key.namespace };
+    let references = gateway.spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let backend = gateway.spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
+    let shown = backend.and_then(|backend| backend.client_certificate_ref.as_ref());
+    let references = references.flat_map(|tls| &tls.certificate_refs).chain(shown);
+    let permitted = references.filter(|one| is_secret(one)).filter_map(|one| {
+        let namespace = one.namespace.as_deref().unwrap_or(&key.namespace);
+        let to = Referent { group: "", kind: "Secret", namespace, name: &one.name };
+        grants.allow(from, to).then(|| (Kind::Secret, ObjectKey::new(namespace, &*one.name)))
+    });
+    let permitted: BTreeSet<_> = permitted.collect();
+    (!permitted.is_empty()).then_some(((Kind::Gateway, key), permitted))
+}
+
+fn config_maps(policy: &BackendTlsPolicy) -> Option<(Place, BTreeSet<Place>)> {
+    let key = ObjectKey::of(&policy.metadata);
+    let is_map = |one: &&LocalObjectReference| one.group.is_empty() && one.kind == "ConfigMap";
+    let references = policy.spec.validation.ca_certificate_refs.iter().filter(is_map);
+    let wanted: BTreeSet<_> =
+        references.map(|one| (Kind::ConfigMap, ObjectKey::new(&*key.namespace, &*one.name))).collect();
+    (!wanted.is_empty()).then_some(((Kind::BackendTlsPolicy, key), wanted))
 }
 
 fn is_secret(reference: &SecretObjectReference) -> bool {
@@ -43,7 +63,7 @@ fn is_secret(reference: &SecretObjectReference) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use gateway_api_types::{Kind, Object, ResourceSet};
+    use gateway_api_types::{Object, ResourceSet};
     use serde_json::{Value, json};
 
     use super::*;
@@ -54,15 +74,16 @@ mod tests {
     }
 
     #[test]
-    fn what_our_gateways_may_refer_to_is_wanted_and_nothing_else() {
+    fn what_our_gateways_and_policies_may_refer_to_is_wanted_and_nothing_else() {
         let class = |name: &str, controller: &str| json!({"kind": "GatewayClass", "metadata": {"name": name}, "spec": {"controllerName": controller}});
         let references = json!([
             {"name": "own"}, {"name": "granted", "namespace": "certs"}, {"name": "refused", "namespace": "certs"},
             {"name": "other", "kind": "Bundle", "group": "example.com"}]);
         let gateway = |name: &str, class: &str| {
+            let shown = json!({"backend": {"clientCertificateRef": {"name": "shown"}}});
             let listener = json!({"name": "l", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": references}});
             json!({"kind": "Gateway", "metadata": {"name": name, "namespace": "edge"},
-                "spec": {"gatewayClassName": class, "listeners": [listener, {"name": "h", "port": 80, "protocol": "HTTP"}]}})
+                "spec": {"gatewayClassName": class, "tls": shown, "listeners": [listener, {"name": "h", "port": 80, "protocol": "HTTP"}]}})
         };
         let grant = json!({"kind": "ReferenceGrant", "metadata": {"name": "g", "namespace": "certs"}, "spec": {
             "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "edge"}],
@@ -74,19 +95,31 @@ mod tests {
             gateway("one", "sluice"),
             gateway("two", "foreign"),
             grant,
+            json!({"kind": "BackendTLSPolicy", "metadata": {"name": "p", "namespace": "apps"}, "spec": {
+                "targetRefs": [{"group": "", "kind": "Service", "name": "app"}],
+                "validation": {"hostname": "app.example", "caCertificateRefs": [
+                    {"group": "", "kind": "ConfigMap", "name": "ca"}, {"group": "example.com", "kind": "Bundle", "name": "b"}]}}}),
         ]
         .into_iter()
         .map(typed)
         .collect();
-        let wants = secret_wants(
+        let wants = object_wants(
             set.gateway_classes.values().map(AsRef::as_ref),
             set.gateways.values().map(AsRef::as_ref),
             set.reference_grants.values().map(AsRef::as_ref),
+            set.backend_tls_policies.values().map(AsRef::as_ref),
             &ours,
         );
-        let text = wants.iter().map(|(gateway, keys)| {
-            format!("{gateway}: {}", keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        let text = wants.iter().map(|((kind, key), wanted)| {
+            let wanted = wanted.iter().map(|(kind, key)| format!("{kind} {key}")).collect::<Vec<_>>();
+            format!("{kind} {key}: {}", wanted.join(", "))
         });
-        assert_eq!(text.collect::<Vec<_>>(), ["edge/one: certs/granted edge/own"]);
+        assert_eq!(
+            text.collect::<Vec<_>>(),
+            [
+                "Gateway edge/one: Secret certs/granted, Secret edge/own, Secret edge/shown",
+                "BackendTLSPolicy apps/p: ConfigMap apps/ca",
+            ]
+        );
     }
 }

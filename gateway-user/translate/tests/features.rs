@@ -39,7 +39,7 @@ struct Probe {
     feature: &'static str,
     route: &'static str,
     more: &'static str,
-    /// JSON pointers into `{ir, status}` and the text there.
+    /// JSON pointers into `{ir, tls}` and the text there.
     wants: &'static [(&'static str, &'static str)],
 }
 
@@ -63,6 +63,48 @@ const fn grpc_probe(
 
 /// Pointers below the first rule unless they begin at the top.
 const PROBES: &[Probe] = &[
+    Probe {
+        feature: "BackendTLSPolicy",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: concat!(
+            include_str!("common/trust.yaml"),
+            "
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: p, namespace: a}
+spec:
+  targetRefs: [{group: '', kind: Service, name: s}]
+  validation: {hostname: s.a.svc, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}
+"
+        ),
+        wants: &[
+            ("/action/Forward/0/target/Cluster/tls", "true"),
+            ("/tls/a~1s:80 over TLS/hostname", "\"s.a.svc\""),
+            ("/tls/a~1s:80 over TLS/trust/0/certificates", "1"),
+        ],
+    },
+    Probe {
+        feature: "BackendTLSPolicySANValidation",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: concat!(
+            include_str!("common/trust.yaml"),
+            "
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: p, namespace: a}
+spec:
+  targetRefs: [{group: '', kind: Service, name: s}]
+  validation:
+    hostname: s.a.svc
+    subjectAltNames: [{type: URI, uri: 'spiffe://a/b'}, {type: Hostname, hostname: t.a.svc}]
+    caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]
+"
+        ),
+        wants: &[
+            ("/tls/a~1s:80 over TLS/subject_alt_names/0/Uri", "\"spiffe://a/b\""),
+            ("/tls/a~1s:80 over TLS/subject_alt_names/1/Hostname", "\"t.a.svc\""),
+        ],
+    },
     grpc_probe(
         "GRPCRoute",
         "
@@ -105,6 +147,23 @@ spec:
         &[("/filters/0/RequestHeaders/set/0/value", "\"y\"")],
     ),
     probe("Gateway", "rules: [{backendRefs: [{name: s, port: 80}]}]", &[("/ir/binds/0/port", "80")]),
+    Probe {
+        feature: "GatewayBackendClientCertificate",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: concat!(
+            include_str!("common/trust.yaml"),
+            "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: shows, namespace: a}
+spec:
+  gatewayClassName: sluice
+  tls: {backend: {clientCertificateRef: {name: shown}}}
+  listeners: [{name: web, port: 90, protocol: HTTP}]
+"
+        ),
+        wants: &[("/ir/binds/1/listeners/0/backend_certificate/secret/name", "\"shown\"")],
+    },
     probe(
         "GatewayHTTPListenerIsolation",
         "hostnames: [x.foo.example.com]\nrules: [{backendRefs: [{name: s, port: 80}]}]",
@@ -346,10 +405,14 @@ fn every_claimed_feature_reaches_the_tables() {
     for Probe { feature, route, more, wants } in PROBES {
         let translation = run(route, more);
         assert!(accepted(&translation).starts_with("True"), "{feature}: {}", accepted(&translation));
-        let document: Value = serde_json::json!({ "ir": &translation.ir });
+        let document: Value =
+            serde_json::json!({ "ir": &translation.ir, "tls": common::backend_tls(&translation) });
         for (pointer, want) in *wants {
-            let pointer =
-                if pointer.starts_with("/ir") { (*pointer).to_owned() } else { format!("{RULE}{pointer}") };
+            let pointer = if ["/ir", "/tls"].iter().any(|top| pointer.starts_with(top)) {
+                (*pointer).to_owned()
+            } else {
+                format!("{RULE}{pointer}")
+            };
             let got = document.pointer(&pointer).map(Value::to_string);
             assert_eq!(got.as_deref(), Some(*want), "{feature}: {pointer} in {document:#}");
         }

@@ -4,8 +4,8 @@
 //!
 //! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case
 //! replaces one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
-//! `# with: host-ownership=oldest-namespace` or `# with: address-ownership=shared` sets an option, and one like
-//! `# with: clientIdleTimeout=20000` the flag behind a setting, in milliseconds.
+//! `# with: host-ownership=oldest-namespace`, `# with: address-ownership=shared` or `# with: system-authorities` sets an
+//! option, and one like `# with: clientIdleTimeout=20000` the flag behind a setting, in milliseconds.
 
 mod common;
 
@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
 use gateway_ir::Setting;
-use gateway_translate::{AddressOwnership, HostOwnership, TranslateOptions, translate};
+use gateway_translate::{AddressOwnership, HostOwnership, SystemAuthorities, TranslateOptions, translate};
 
+/// The bundle of the system.
+const AUTHORITY: &str = include_str!("common/authority.pem");
 const MARKER: &str = "--- # expected\n";
 
 #[test]
@@ -52,6 +54,9 @@ fn options(input: &str) -> Result<TranslateOptions, String> {
         match line {
             "host-ownership=oldest-namespace" => options.host_ownership = HostOwnership::OldestNamespace,
             "address-ownership=shared" => options.address_ownership = AddressOwnership::Shared,
+            "system-authorities" => {
+                options.system_authorities = SystemAuthorities::read(AUTHORITY.as_bytes())
+            }
             flag => {
                 let (name, value) = flag.split_once('=').ok_or_else(|| format!("no option {flag}"))?;
                 let setting = Setting::named(name).ok_or_else(|| format!("no option {name}"))?;

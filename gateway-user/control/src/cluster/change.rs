@@ -2,23 +2,24 @@
 //! pure.
 
 use gateway_api_types::{
-    Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus, Kind,
-    ListenerStatus, Object, ObjectKey, RouteParentStatus, RouteStatus,
+    BackendTlsPolicy, Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus,
+    Kind, ListenerStatus, Object, ObjectKey, PolicyStatus, RouteStatus,
 };
-use gateway_translate::condition_type::{HOST_CONFLICT, PROGRAMMED, SETTINGS_APPLIED, SHADOWED};
+use gateway_translate::condition_type::{BACKEND_TLS, PROGRAMMED, SETTINGS_APPLIED};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 
+use super::entries::entries;
 use super::op::{Op, Ops, Transition, json};
 
 /// The condition types that the Gateway API gives to the controller, per place, those of earlier versions
 /// included. Any other type is somebody else's, but for our own.
 const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion", SETTINGS_APPLIED];
-const OF_GATEWAY: &[&str] = &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready", SETTINGS_APPLIED];
+const OF_GATEWAY: &[&str] =
+    &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready", SETTINGS_APPLIED, BACKEND_TLS];
 const OF_LISTENER: &[&str] =
     &[PROGRAMMED, "Accepted", "ResolvedRefs", "Conflicted", "OverlappingTLSConfig", "Detached", "Ready"];
-const OF_ROUTE: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid", HOST_CONFLICT, SHADOWED];
 
 /// A status that is to be written: operations on one version of one object.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,58 +119,26 @@ pub fn route(
     controller: &str,
     now: Timestamp,
 ) -> Option<Change> {
-    let ops = parents(seen.status, wanted, controller, now);
+    let known = seen.status.map(|status| status.parents.as_slice());
+    let ops = entries(known, &wanted.parents, controller, now);
     finish(seen.kind, seen.metadata, ops)
+}
+
+/// The change of a BackendTLSPolicy, if it needs one: of the entries of this controller alone.
+pub fn backend_tls_policy(
+    seen: &BackendTlsPolicy,
+    wanted: &PolicyStatus,
+    controller: &str,
+    now: Timestamp,
+) -> Option<Change> {
+    let known = seen.status.as_ref().map(|status| status.ancestors.as_slice());
+    let ops = entries(known, &wanted.ancestors, controller, now);
+    finish(Kind::BackendTlsPolicy, &seen.metadata, ops)
 }
 
 /// True if a route's status has an entry of this controller.
 pub fn has_entry(status: Option<&RouteStatus>, controller: &str) -> bool {
     status.is_some_and(|status| status.parents.iter().any(|parent| parent.controller_name == controller))
-}
-
-fn parents(seen: Option<&RouteStatus>, wanted: &RouteStatus, controller: &str, now: Timestamp) -> Ops {
-    const LIST: &str = "/status/parents";
-    let mut ops = Ops::new(now);
-    let known = seen.map(|status| status.parents.as_slice()).unwrap_or_default();
-    let ours = |parent: &RouteParentStatus| parent.controller_name == controller;
-    let place = |wanted: &RouteParentStatus| {
-        known.iter().position(|parent| ours(parent) && parent.parent_ref == wanted.parent_ref)
-    };
-    let mut new: Vec<RouteParentStatus> = Vec::new();
-    for parent in &wanted.parents {
-        let section = section(parent);
-        match place(parent).and_then(|index| known.get(index).map(|seen| (index, seen))) {
-            Some((index, seen)) => {
-                let path = format!("{LIST}/{index}/conditions");
-                ops.conditions(&path, Some(&section), &seen.conditions, &parent.conditions, OF_ROUTE);
-            }
-            None if new.iter().any(|other| other.parent_ref == parent.parent_ref) => {}
-            None => {
-                let conditions = ops.stamp(Some(&section), &[], &parent.conditions);
-                new.push(RouteParentStatus { conditions, ..parent.clone() });
-            }
-        }
-    }
-    let is_wanted =
-        |seen: &RouteParentStatus| wanted.parents.iter().any(|parent| parent.parent_ref == seen.parent_ref);
-    let gone = known.iter().enumerate().filter(|(_, seen)| ours(seen) && !is_wanted(seen));
-    ops.remove_all(LIST, gone.map(|(index, _)| index).collect());
-    match seen {
-        _ if new.is_empty() => {}
-        None => ops.add("/status", RouteStatus { parents: new }),
-        Some(status) if status.parents.is_empty() => ops.add(LIST, new),
-        Some(_) => new.into_iter().for_each(|parent| ops.add(format!("{LIST}/-"), parent)),
-    }
-    ops
-}
-
-/// Name of a parent for people: `edge/gw`, or `edge/gw listener web`.
-fn section(parent: &RouteParentStatus) -> String {
-    let reference = &parent.parent_ref;
-    let namespace = reference.namespace.as_ref().map(|name| format!("{name}/")).unwrap_or_default();
-    let listener =
-        reference.section_name.as_ref().map(|name| format!(" listener {name}")).unwrap_or_default();
-    format!("{} {namespace}{}{listener}", reference.kind, reference.name)
 }
 
 fn listeners(ops: &mut Ops, seen: &[ListenerStatus], wanted: &[ListenerStatus], held: bool) {

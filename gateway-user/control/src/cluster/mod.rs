@@ -7,6 +7,7 @@
 
 pub mod change;
 mod dangling;
+mod entries;
 mod events;
 pub(crate) mod failures;
 pub mod lease;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_api_types::{Kind, Object, ObjectKey, RouteStatus};
+use gateway_api_types::{Kind, Object, ObjectKey, PolicyStatus, RouteStatus};
 use gateway_ir::{ObjectName, RouteId, RouteKind};
 use gateway_translate::{NodeReport, StatusSet, object_kind};
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ pub struct Inputs<'a> {
 /// Changes to write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Every write that is needed, classes first, then Gateways, then routes.
+    /// Every write that is needed, classes first, then Gateways, then routes, then policies.
     pub changes: Vec<Change>,
     /// Gateways that not every node that serves them has applied.
     pub waiting: BTreeSet<ObjectName>,
@@ -61,6 +61,7 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn ObservedObjects) -> Plan {
         }
     }
     changes.extend(routes(inputs, &wanted, seen));
+    changes.extend(policies(inputs, &wanted, seen));
     Plan { changes, waiting }
 }
 
@@ -83,6 +84,25 @@ fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn ObservedObjects) ->
         }
         let status = status.unwrap_or(&nothing);
         changes.extend(change::route(route, status, inputs.controller, inputs.now));
+    }
+    changes
+}
+
+fn policies(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn ObservedObjects) -> Vec<Change> {
+    let nothing = PolicyStatus::default();
+    let mut changes = Vec::new();
+    for key in seen.keys(Kind::BackendTlsPolicy) {
+        let Some(Object::BackendTlsPolicy(policy)) = seen.object(Kind::BackendTlsPolicy, &key) else {
+            continue;
+        };
+        let status = wanted.backend_tls_policies.get(&ObjectName::new(&*key.namespace, &*key.name));
+        let generation = status.and_then(|status| {
+            status.ancestors.first()?.conditions.first().and_then(|one| one.observed_generation)
+        });
+        if is_of(&policy.metadata, generation) {
+            let status = status.unwrap_or(&nothing);
+            changes.extend(change::backend_tls_policy(&policy, status, inputs.controller, inputs.now));
+        }
     }
     changes
 }

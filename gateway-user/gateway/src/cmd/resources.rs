@@ -14,12 +14,12 @@ use gateway_ir::{Bind, Ir, ListenerId};
 use gateway_steer::SteerPlan;
 use gateway_translate::{
     AddressOwnership, Diagnostic, EndpointPolicy, HostOwnership, ObjectRef, RegexLimits, Severity,
-    TranslateOptions, Translation, translate,
+    SystemAuthorities, TranslateOptions, Translation, translate,
 };
 
 use jiff::Timestamp;
 
-use crate::flags::{Ownership, Settings};
+use crate::flags::{OptionalPath, Ownership, Settings};
 use crate::wire;
 
 /// The path that means standard input.
@@ -146,5 +146,20 @@ pub(crate) fn translate_options(settings: &Settings, over_cluster: bool) -> Tran
             Ownership::Shared => HostOwnership::Shared,
         },
         settings: wire::listener_settings(settings),
+        system_authorities: system_authorities(&settings.system_ca_certificates),
+    }
+}
+
+/// The bundle of the system. That there is none matters to BackendTLSPolicies alone that ask for it, and they say so.
+fn system_authorities(path: &OptionalPath) -> SystemAuthorities {
+    let Some(path) = &path.0 else {
+        return SystemAuthorities::none("--system-ca-certificates is none");
+    };
+    match std::fs::read(path) {
+        Ok(pem) => SystemAuthorities::read(&pem),
+        Err(error) => SystemAuthorities::none(format!(
+            "{}: {error}; --system-ca-certificates names another bundle",
+            path.display()
+        )),
     }
 }

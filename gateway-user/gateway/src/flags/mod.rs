@@ -19,7 +19,7 @@ pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
 pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{
     AccessLog, AddressMode, AfterTakeOver, Auto, Capabilities, Controller, Count, Cpus, EncodedSeparators,
-    IoMode, LastGood, Limit, Listen, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, Ownership,
-    ReasonHeader, RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, UnderscoreHeaders,
+    IoMode, LastGood, Limit, Listen, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, OptionalPath,
+    Ownership, ReasonHeader, RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, UnderscoreHeaders,
     UnfinishedWrites, User, Value, Wait, bytes_text,
 };

@@ -328,6 +328,9 @@ settings! {
         node_endpoints: NodeEndpoints = "allow", "MODE",
             "Endpoints on this node's own addresses: allow uses them but for reserved ports (over a cluster) and Sluice's own ports and listeners, refuse uses none",
             "refuse protects servers on the node from those who may write EndpointSlices; backends in the node's network and clusters of one node need allow";
+        system_ca_certificates: OptionalPath = "/etc/ssl/certs/ca-certificates.crt", "FILE",
+            "Certificates of the authorities that BackendTLSPolicies mean by wellKnownCACertificates: System, in PEM; the image has those of Mozilla there",
+            "Read once, when the process starts that judges the policies: a controller's is used on all nodes. With none such policies are not accepted";
     }
     "Trust" {
         trusted_proxies: Cidrs = "none", "CIDRS",

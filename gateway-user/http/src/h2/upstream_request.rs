@@ -11,7 +11,7 @@ use crate::grpc::is_call;
 use crate::h1::BodyFraming;
 use crate::head::{HeadEdits, RequestParts};
 
-/// A client's request for a backend over HTTP/2 in clear text, changed by `edits`: fields of the client's connection stay
+/// A client's request for a backend over HTTP/2, changed by `edits`: fields of the client's connection stay
 /// behind, `Host` becomes `:authority`, a length is told where it is known. A request without a host, of HTTP/1.0,
 /// names `endpoint`.
 ///
@@ -23,9 +23,10 @@ pub fn upstream_request(
     head: &RequestParts<'_>,
     edits: &HeadEdits,
     framing: BodyFraming,
+    scheme: Scheme,
     endpoint: impl FnOnce() -> String,
 ) -> Option<Request<()>> {
-    let mut request = converted(head, edits, endpoint)?;
+    let mut request = converted(head, edits, scheme, endpoint)?;
     *request.method_mut() = Method::from_bytes(head.method_token).ok()?;
     let fields = request.headers_mut();
     if let BodyFraming::Length(length) = framing {
@@ -43,9 +44,10 @@ pub fn upstream_request(
 pub fn upstream_connect(
     head: &RequestParts<'_>,
     edits: &HeadEdits,
+    scheme: Scheme,
     endpoint: impl FnOnce() -> String,
 ) -> Option<Request<()>> {
-    let mut request = converted(head, edits, endpoint)?;
+    let mut request = converted(head, edits, scheme, endpoint)?;
     *request.method_mut() = Method::CONNECT;
     request.headers_mut().remove(SEC_WEBSOCKET_KEY);
     Some(request)
@@ -55,6 +57,7 @@ pub fn upstream_connect(
 fn converted(
     head: &RequestParts<'_>,
     edits: &HeadEdits,
+    scheme: Scheme,
     endpoint: impl FnOnce() -> String,
 ) -> Option<Request<()>> {
     let authority = match edits.host().or(head.authority).filter(|host| !host.is_empty()) {
@@ -63,7 +66,7 @@ fn converted(
     };
     let path = edits.path().unwrap_or(head.path);
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
+    parts.scheme = Some(scheme);
     parts.authority = Some(authority);
     parts.path_and_query = Some(target(path, edits.query(head.query))?);
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 2);
@@ -104,6 +107,7 @@ fn escaped(text: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use gateway_grammar::Scheme;
+    use http::uri;
 
     use super::*;
     use crate::h1::{HeadLimits, RequestHead};
@@ -114,7 +118,8 @@ mod tests {
         let view = head.view(wire);
         let mut edits = HeadEdits::new();
         edit(&mut edits);
-        upstream_request(&view.parts(Scheme::Https), &edits, view.framing(), || "10.0.0.1:80".to_owned())
+        let endpoint = || "10.0.0.1:80".to_owned();
+        upstream_request(&view.parts(Scheme::Https), &edits, view.framing(), uri::Scheme::HTTP, endpoint)
             .unwrap()
     }
 
@@ -147,10 +152,10 @@ mod tests {
         let mut head = RequestHead::new();
         head.parse(wire, &HeadLimits::default()).unwrap();
         let parts = head.view(wire).parts(Scheme::Https);
-        let request = upstream_connect(&parts, &HeadEdits::new(), String::new).unwrap();
+        let request = upstream_connect(&parts, &HeadEdits::new(), uri::Scheme::HTTPS, String::new).unwrap();
         assert_eq!(
             (request.method(), request.uri().to_string().as_str()),
-            (&Method::CONNECT, "http://a/chat?x")
+            (&Method::CONNECT, "https://a/chat?x")
         );
         assert_eq!(lines(&request), ["sec-websocket-version: 13"]);
     }

@@ -60,10 +60,10 @@ pub(crate) struct Layered {
 }
 
 impl Layered {
-    pub(crate) fn new(layer: Box<dyn Layer>) -> Self {
+    pub(crate) fn new(layer: Box<dyn Layer>, opened: VecDeque<Chunk>) -> Self {
         Self {
             layer: RefCell::new(layer),
-            opened: RefCell::default(),
+            opened: RefCell::new(opened),
             unsealed: RefCell::default(),
             ended: Cell::new(false),
             failed: Cell::new(None),

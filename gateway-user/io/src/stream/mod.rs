@@ -11,7 +11,7 @@ mod send;
 mod socket;
 mod state;
 
-use std::{io, net::SocketAddr, os::fd::AsRawFd};
+use std::{collections::VecDeque, io, net::SocketAddr, os::fd::AsRawFd};
 
 use nix::sys::socket::SockaddrStorage;
 
@@ -20,7 +20,7 @@ pub use layer::{Layer, Opened};
 pub use recv::{Recv, RecvHalf, RecvUnlessQuiet};
 pub use send::{Flush, SendAll, SendHalf};
 
-use crate::{driver::Driver, runtime::worker};
+use crate::{chunk::Chunk, driver::Driver, runtime::worker};
 use layer::Layered;
 use socket::split;
 use state::StreamState;
@@ -58,9 +58,9 @@ impl Stream {
     }
 
     /// From now on the halves carry what `layer` opens and seals. What was received before is the caller's to
-    /// give to it; what was queued before goes out as it is. The first layer stays.
-    pub fn set_layer(&mut self, layer: Box<dyn Layer>) {
-        let _ = self.recv.link().layer.set(Box::new(Layered::new(layer)));
+    /// give to it, which has `opened` of it; what was queued before goes out as it is. The first layer stays.
+    pub fn set_layer(&mut self, layer: Box<dyn Layer>, opened: VecDeque<Chunk>) {
+        let _ = self.recv.link().layer.set(Box::new(Layered::new(layer, opened)));
     }
 
     /// True if there is a layer, whose end must be said before the connection's.

@@ -17,7 +17,7 @@ pub(crate) use unread::unread;
 
 use crate::h1;
 use crate::h1::body::LargeChunks;
-use crate::h2::backend::Call;
+use crate::h2::backend::{Call, Target};
 use crate::upgrade::Upgrade;
 use crate::upstream::{Lease, Leased};
 use crate::{ProxyConfig, Reason};
@@ -53,7 +53,8 @@ pub(crate) fn begin(
         Leased::Exclusive(stream) => h1::backend::begin(&mut stream.send, request, edits, framing, upgrade),
         Leased::Shared(stream) => {
             let requests = &mut stream.requests();
-            stream.call = Call::begin(requests, request, edits, framing, upgrade, || address.to_string())?;
+            let target = Target { scheme: stream.scheme(), endpoint: address };
+            stream.call = Call::begin(requests, request, edits, framing, upgrade, target)?;
             Ok(())
         }
     }

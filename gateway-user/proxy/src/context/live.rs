@@ -4,23 +4,23 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_ir::{Certificate, ListenerSettings, ListenerTls, RuleErrorKind, TlsVersion};
+use gateway_ir::{Certificate, ListenerSettings, ListenerTls, ObjectName, RuleErrorKind, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
-use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerOptions, ServerTls};
+use gateway_tls::{Credential, IdentityError, MinVersion, ServerOptions, ServerTls};
 use hashbrown::HashMap;
 
 use super::shares::{Shared, Shares};
 use crate::ProxyConfig;
 use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
 use crate::settings::Settings;
-use crate::upstream::{Cluster, Upstreams};
+use crate::upstream::{Caller, Cluster, Upstreams, identity};
 
 /// A snapshot with this worker's own caches. Requests borrow it for the lookup only.
 pub(crate) struct Live {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) regexes: RefCell<WorkerRegexes>,
     /// By cluster number; filled on first use, again after endpoints changed.
-    clusters: RefCell<Vec<Resolved>>,
+    clusters: RefCell<Vec<Vec<Resolved>>>,
     /// By the rule's and the listener's place in memory, which are the snapshot's as long as this lives.
     routed: RefCell<HashMap<(usize, usize), Rc<Routed>>>,
     /// By the settings' place in memory, which is the same in all snapshots until something in them changes; the snapshot
@@ -37,7 +37,12 @@ pub(crate) struct Live {
 struct Credentials(HashMap<usize, (Arc<Certificate>, Credential)>);
 
 /// A cluster as of one update of the endpoints.
-type Resolved = Option<(u64, Rc<Cluster>)>;
+struct Resolved {
+    version: u64,
+    /// The Gateway whose requests it is for, where that makes a difference: over TLS.
+    gateway: Option<ObjectName>,
+    cluster: Rc<Cluster>,
+}
 
 /// A rule and the listener it was reached by. A request holds this, not the snapshot, so a long stream keeps no
 /// tables alive; and holds it by `Rc`, because reference counts shared between workers would be shared counters.
@@ -72,7 +77,7 @@ impl Outcome {
 impl Live {
     /// Makes everything that a worker needs of its own, but for what `previous` has made already.
     pub(crate) fn new(snapshot: Arc<Snapshot>, config: &ProxyConfig, previous: Option<&Self>) -> Self {
-        let clusters = vec![None; snapshot.clusters().len()];
+        let clusters = snapshot.clusters().iter().map(|_| Vec::new()).collect();
         let mut credentials = Credentials::default();
         let servers = servers(&snapshot, config, previous, &mut credentials);
         Self {
@@ -124,20 +129,29 @@ impl Live {
         Rc::clone(routed.entry(key).or_insert_with(fresh))
     }
 
-    /// The current endpoints of a cluster of this snapshot.
-    pub(crate) fn cluster(&self, id: ClusterId, upstreams: &Upstreams) -> Option<Rc<Cluster>> {
+    /// The current endpoints of a cluster of this snapshot, for requests that the listener takes.
+    pub(crate) fn cluster(
+        &self,
+        id: ClusterId,
+        listener: &ListenerInfo,
+        upstreams: &Upstreams,
+    ) -> Option<Rc<Cluster>> {
         let mut clusters = self.clusters.borrow_mut();
-        let slot = clusters.get_mut(id.0 as usize)?;
-        match slot {
-            Some((version, cluster)) if *version == upstreams.version() => Some(Rc::clone(cluster)),
-            _ => {
-                let key = self.snapshot.clusters().get(id.0 as usize)?;
-                let known = slot.take().map(|(_, cluster)| cluster);
-                let cluster = upstreams.resolve(key, known);
-                *slot = Some((upstreams.version(), Rc::clone(&cluster)));
-                Some(cluster)
-            }
+        let resolved = clusters.get_mut(id.0 as usize)?;
+        let version = upstreams.version();
+        let is_for = |one: &Resolved| one.gateway.as_ref().is_none_or(|own| *own == listener.id.gateway);
+        let at = resolved.iter().position(is_for);
+        if let Some(known) = at.and_then(|at| resolved.get(at)).filter(|known| known.version == version) {
+            return Some(Rc::clone(&known.cluster));
         }
+        let key = self.snapshot.clusters().get(id.0 as usize)?;
+        let known = at.map(|at| resolved.swap_remove(at).cluster);
+        let caller =
+            Caller { gateway: &listener.id.gateway, certificate: listener.backend_certificate.as_ref() };
+        let cluster = upstreams.resolve(key, caller, known);
+        let gateway = key.tls.then(|| listener.id.gateway.clone());
+        resolved.push(Resolved { version, gateway, cluster: Rc::clone(&cluster) });
+        Some(cluster)
     }
 }
 
@@ -224,17 +238,6 @@ impl Credentials {
             let place = Arc::as_ptr(certificate).addr();
             self.0.extend(known.and_then(|known| known.0.get(&place)).map(|same| (place, same.clone())));
         }
-    }
-}
-
-fn identity(certificate: &Certificate) -> Identity {
-    Identity {
-        chain: certificate.chain.clone(),
-        key: certificate.key.0.clone(),
-        names: certificate.names.clone(),
-        fingerprint: certificate.fingerprint.clone(),
-        not_before: certificate.not_before,
-        not_after: certificate.not_after,
     }
 }
 

@@ -29,6 +29,7 @@ use crate::metrics::WorkerMetrics;
 use crate::observe::access_log::{Batch, Record};
 use crate::request_id::Random;
 use crate::settings::Settings;
+use crate::tls::crypto_turns::CryptoTurns;
 use crate::upstream::Upstreams;
 
 /// Of the connections there may be, in hundredths, those whose clients have finished sending and wait for a response.
@@ -48,6 +49,7 @@ pub(crate) struct WorkerContext {
     pub(crate) config: Arc<ProxyConfig>,
     pub(crate) driver: Driver,
     pub(crate) upstreams: Upstreams,
+    pub(crate) crypto_turns: CryptoTurns,
     pub(crate) shares: Shares,
     pub(crate) random: Random,
     pub(crate) clock: Clock,
@@ -77,6 +79,7 @@ impl WorkerContext {
         let empty = Arc::new(compile(&Ir::default(), Generation(0)));
         Self {
             upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
+            crypto_turns: CryptoTurns::default(),
             shares: Shares::default(),
             random: Random::seeded(),
             clock: Clock::new(),

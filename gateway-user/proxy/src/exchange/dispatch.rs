@@ -42,10 +42,13 @@ impl<W: Wire> Exchange<'_, W> {
         let context = &self.info.context;
         let cluster = match &target.destination {
             Destination::Fail(failure) => return Outcome::reply(Reason::Failure(failure.kind)).into(),
-            Destination::Cluster(id) => live.cluster(*id, &context.upstreams),
+            Destination::Cluster(id) => live.cluster(*id, &routed.listener, &context.upstreams),
         };
         // From here on only the rule is held: a long exchange keeps no tables alive.
         drop(live);
+        if let Some(fault) = cluster.as_ref().and_then(|cluster| cluster.fault()) {
+            return Outcome::reply(fault).into();
+        }
         let Some(cluster) = cluster.filter(|cluster| !cluster.is_empty()) else {
             return Outcome::reply(Reason::NoEndpoints).into();
         };

@@ -7,10 +7,12 @@ use gateway_grammar::Method;
 use gateway_http::h1::{BodyFraming, Parsed, ResponseHead};
 use gateway_http::head::ResponseParts;
 use gateway_io::{Chunk, now};
+use gateway_tls::BackendTlsError;
 
 use super::body::H1Source;
 use crate::body::ends::{PumpError, Source as _};
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
+use crate::tls::layer::REFUSED;
 use crate::upgrade::Upgrade;
 use crate::{ProxyConfig, Reason};
 
@@ -44,6 +46,9 @@ impl<'a> H1ResponseSource<'a> {
             match received {
                 Ok(Some(chunk)) => return Ok(chunk),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Err(error) if error.kind() == REFUSED => {
+                    return Err(AttemptError::For(Reason::UpstreamTls(BackendTlsError::Refused)));
+                }
                 Ok(None) | Err(_) if begun.is_some() => return Err(AttemptError::For(Reason::UpstreamReset)),
                 Ok(None) | Err(_) => return Err(AttemptError::BeforeResponse),
             }

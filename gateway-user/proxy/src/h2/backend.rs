@@ -1,6 +1,7 @@
 //! The backend's side of an exchange over HTTP/2, whatever the client speaks.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 
 use gateway_grammar::Method;
 use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
@@ -9,6 +10,7 @@ use gateway_http::head::{HeadEdits, RequestParts};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
+use http::uri::Scheme;
 
 use super::response_source::H2ResponseSource;
 use super::sink::{Data, H2Sink, Outgoing};
@@ -30,6 +32,12 @@ pub(crate) struct Call {
     unread: Option<Box<Parted>>,
 }
 
+/// The place that a request is sent to.
+pub(crate) struct Target {
+    pub(crate) scheme: Scheme,
+    pub(crate) endpoint: SocketAddr,
+}
+
 /// The way of one request to the backend. Its head is out.
 #[derive(Debug, Default)]
 pub(crate) struct RequestSender(Option<SendStream<Data>>);
@@ -47,7 +55,7 @@ impl Outgoing for RequestSender {
 }
 
 impl Call {
-    /// Sends a request's head, changed by `edits`; `endpoint` is named where the request names no host. One that is to change
+    /// Sends a request's head, changed by `edits`; the endpoint is named where the request names no host. One that is to change
     /// protocols, to `upgrade`, goes as an extended CONNECT (RFC 8441).
     ///
     /// # Errors
@@ -58,18 +66,20 @@ impl Call {
         edits: &HeadEdits,
         framing: BodyFraming,
         upgrade: Option<&str>,
-        endpoint: impl FnOnce() -> String,
+        target: Target,
     ) -> Result<Self, Reason> {
+        let Target { scheme, endpoint } = target;
+        let endpoint = || endpoint.to_string();
         let head = match upgrade {
             // CONNECT has no room for another method.
             Some(_) if request.method != Method::Get || !requests.is_extended_connect_protocol_enabled() => {
                 return Err(Reason::UpstreamHttp2Upgrade);
             }
-            Some(protocol) => upstream_connect(request, edits, endpoint).map(|mut head| {
+            Some(protocol) => upstream_connect(request, edits, scheme, endpoint).map(|mut head| {
                 head.extensions_mut().insert(Protocol::from(protocol));
                 head
             }),
-            None => upstream_request(request, edits, framing, endpoint),
+            None => upstream_request(request, edits, framing, scheme, endpoint),
         };
         let head = head.ok_or(Reason::FilteredRequestInvalid)?;
         let ends = framing.is_empty() && upgrade.is_none();

@@ -14,6 +14,7 @@ use h2::client::{Builder, Connection, SendRequest};
 use super::io::{Io, Transport};
 use super::sink::Data;
 use crate::clock::within;
+use crate::tls::layer::REFUSED;
 
 /// Content that a backend may send ahead on one stream. Its connection's window has room for all of its streams: otherwise
 /// clients that take nothing would keep the responses of others back.
@@ -33,13 +34,16 @@ const SMALL_DATA_BUDGET: usize = 800_000;
 pub(crate) struct ClientConnection {
     connection: Connection<Io, Data>,
     transport: Rc<Transport>,
+    /// Kind of the stream's error that it has ended with.
+    failure: Option<io::ErrorKind>,
 }
 
 /// Begins HTTP/2 with prior knowledge (RFC 9113 section 3.3), and waits for the backend's settings: one that speaks something
 /// else is found out before it has a request, and how many streams it takes is known.
 ///
 /// # Errors
-/// `TimedOut` after `limit`; `InvalidData` if something else than HTTP/2 came, or nothing.
+/// `TimedOut` after `limit`; [`REFUSED`] if the backend refuses us below HTTP/2; `InvalidData` if something else than HTTP/2
+/// came, or nothing.
 pub(crate) async fn shake_hands(
     stream: Stream,
     streams: usize,
@@ -63,16 +67,22 @@ pub(crate) async fn shake_hands(
         .max_header_list_size(u32::try_from(2 * limits.head + 64 * limits.fields).unwrap_or(u32::MAX));
     let io = transport.io();
     let shaking = pin!(async {
-        let (requests, connection) = builder.handshake(io).await.ok()?;
-        let mut connection = ClientConnection { connection, transport };
+        let (requests, connection) = builder.handshake(io).await.map_err(|error| kind(&error))?;
+        let mut connection = ClientConnection { connection, transport, failure: None };
         let settled = connection.run(Transport::has_settings).await;
-        settled.then_some((requests, connection))
+        if settled { Ok((requests, connection)) } else { Err(connection.failure) }
     });
     match within(limit, shaking).await {
-        Some(Some(connection)) => Ok(connection),
-        Some(None) => Err(io::ErrorKind::InvalidData.into()),
+        Some(Ok(connection)) => Ok(connection),
+        Some(Err(Some(REFUSED))) => Err(REFUSED.into()),
+        Some(Err(_)) => Err(io::ErrorKind::InvalidData.into()),
         None => Err(io::ErrorKind::TimedOut.into()),
     }
+}
+
+/// Kind of the stream's error below one of the connection, if there is one.
+fn kind(error: &h2::Error) -> Option<io::ErrorKind> {
+    error.get_io().map(io::Error::kind)
 }
 
 impl ClientConnection {
@@ -90,7 +100,10 @@ impl ClientConnection {
     async fn run(&mut self, is_enough: impl Fn(&Transport) -> bool) -> bool {
         loop {
             let turn = poll_fn(|cx| match Pin::new(&mut self.connection).poll(cx) {
-                Poll::Ready(_) => Poll::Ready(false),
+                Poll::Ready(ended) => {
+                    self.failure = ended.err().as_ref().and_then(kind);
+                    Poll::Ready(false)
+                }
                 Poll::Pending if is_enough(&self.transport) => Poll::Ready(true),
                 Poll::Pending if self.is_flooded() => Poll::Ready(false),
                 Poll::Pending if self.transport.is_turn_over() => Poll::Ready(true),

@@ -114,10 +114,13 @@ fn route(info: &ConnInfo, record: &mut RequestRecord) -> Result<Rc<Cluster>, Rea
         Action::Redirect(_) => return Err(Reason::NoRoute),
     };
     let cluster = match &target.destination {
-        Destination::Cluster(id) => live.cluster(*id, &context.upstreams),
+        Destination::Cluster(id) => live.cluster(*id, listener, &context.upstreams),
         Destination::Fail(failure) => return Err(Reason::Failure(failure.kind)),
     };
-    cluster.filter(|cluster| !cluster.is_empty()).ok_or(Reason::NoEndpoints)
+    match cluster {
+        Some(cluster) if cluster.fault().is_none() && !cluster.is_empty() => Ok(cluster),
+        other => Err(other.and_then(|cluster| cluster.fault()).unwrap_or(Reason::NoEndpoints)),
+    }
 }
 
 /// The header by which a backend learns of the client, if it wants one.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gateway_io::Chunk;
 use gateway_ir::Opening;
 use gateway_tls::hello::{MAX_HELLO, Peek, peek};
-use gateway_tls::{HandshakeError, ServerSession};
+use gateway_tls::{HandshakeError, ServerSession, ServerSide};
 
 use crate::Reason;
 use crate::exchange::route::opening;
@@ -26,7 +26,7 @@ const ALERT_DRAIN_BYTES: usize = 64 * 1024;
 /// A handshake that went well.
 struct Negotiated {
     tls: TlsInfo,
-    layer: TlsLayer,
+    layer: TlsLayer<ServerSide>,
     /// Content that came right behind the handshake.
     content: Option<Chunk>,
     resumed: bool,
@@ -55,7 +55,7 @@ impl ServerConnection {
         match result {
             Some(Ok(Negotiated { tls, layer, content, resumed })) => {
                 self.count(resumed);
-                self.stream.set_layer(Box::new(layer));
+                self.stream.set_layer(Box::new(layer), VecDeque::new());
                 self.inbox = content;
                 self.info.tls = Some(Box::new(tls));
                 Some(self)
@@ -106,10 +106,16 @@ impl ServerConnection {
         let (mut session, settings) =
             self.session_for(server_name.as_deref()).inspect_err(|failure| self.alert(*failure))?;
         let mut content = VecDeque::new();
+        let context = Rc::clone(&self.info.context);
         loop {
+            let step = match session.may_sign() {
+                true => Some(context.crypto_turns.step().await),
+                false => None,
+            };
             let mut out = VecDeque::new();
             let used = session
                 .receive(inbox.as_mut_slice(), &mut Records(&mut out), &mut |part| put(&mut content, part));
+            drop(step);
             out.into_iter().for_each(|chunk| self.stream.send.queue(chunk));
             inbox.advance(used?);
             self.stream.send.flush().await.map_err(|error| failure(&error))?;

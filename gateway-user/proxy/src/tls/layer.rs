@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use gateway_io::{Chunk, Layer, Opened};
-use gateway_tls::{Outgoing, Protocol, ServerSession, Version};
+use gateway_tls::{BackendTlsError, HandshakeError, Outgoing, Protocol, Session, Side, Version};
 
 use crate::settings::Settings;
 
@@ -27,8 +27,8 @@ pub(crate) struct TlsInfo {
 
 /// The layer of a stream whose handshake is over.
 #[derive(Debug)]
-pub(crate) struct TlsLayer {
-    session: ServerSession,
+pub(crate) struct TlsLayer<S: Side> {
+    session: Session<S>,
     /// The beginning of a record. Nothing is kept where a record has just ended, as between requests.
     partial: Option<Chunk>,
 }
@@ -36,14 +36,41 @@ pub(crate) struct TlsLayer {
 /// Records on their way into the last of some chunks, or a new one behind it.
 pub(crate) struct Records<'a>(pub(crate) &'a mut VecDeque<Chunk>);
 
-impl TlsLayer {
+/// Errors of a session as those of a stream.
+pub(crate) trait LayerError {
+    fn as_io(&self) -> io::Error;
+}
+
+impl LayerError for HandshakeError {
+    fn as_io(&self) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, self.code())
+    }
+}
+
+impl LayerError for BackendTlsError {
+    fn as_io(&self) -> io::Error {
+        match self {
+            // With TLS 1.3 a backend refuses a client certificate when we take the handshake to be over.
+            Self::Refused => io::Error::new(REFUSED, self.code()),
+            _ => io::Error::new(io::ErrorKind::InvalidData, self.code()),
+        }
+    }
+}
+
+/// Kind of the error of a stream whose peer has refused us by an alert. No socket has it.
+pub(crate) const REFUSED: io::ErrorKind = io::ErrorKind::PermissionDenied;
+
+impl<S: Side> TlsLayer<S> {
     /// `unread` was received behind the handshake.
-    pub(crate) fn new(session: ServerSession, unread: Chunk) -> Self {
+    pub(crate) fn new(session: Session<S>, unread: Chunk) -> Self {
         Self { session, partial: Some(unread).filter(|unread| !unread.is_empty()) }
     }
 }
 
-impl Layer for TlsLayer {
+impl<S: Side> Layer for TlsLayer<S>
+where
+    S::Error: LayerError,
+{
     fn open(
         &mut self,
         received: Chunk,
@@ -56,7 +83,7 @@ impl Layer for TlsLayer {
         };
         let opened =
             self.session.receive(input.as_mut_slice(), &mut Records(out), &mut |part| put(content, part));
-        input.advance(opened.map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure.code()))?);
+        input.advance(opened.map_err(|failure| failure.as_io())?);
         if self.session.is_peer_closed() {
             return Ok(Opened::End);
         }

@@ -1,4 +1,6 @@
-//! TLS on the client's side: the handshake, and the layer of a stream.
+//! TLS on both sides: the handshakes, and the layer of a stream.
 
 pub(crate) mod accept;
+pub(crate) mod connect;
+pub(crate) mod crypto_turns;
 pub(crate) mod layer;

@@ -7,9 +7,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gateway_ir::BackendProtocol;
+use gateway_tls::ClientTls;
 
 use super::ClusterLimits;
 use super::shared::{SharedConnections, UNUSED_AFTER};
+use super::transport::SecureTransport;
+use crate::Reason;
 use crate::request_id::Random;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
@@ -23,6 +26,8 @@ pub(crate) const MAX_ATTEMPTS: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Backend<C> {
     pub(crate) address: SocketAddr,
+    /// The TLS of its connections, and the sessions that they resume.
+    pub(super) tls: Option<BackendTransport>,
     /// Requests of this worker under way there.
     active: Cell<u32>,
     /// Most of them at once, in this window and in the one before it.
@@ -35,6 +40,14 @@ pub(crate) struct Backend<C> {
     pub(super) idle: RefCell<VecDeque<Idle<C>>>,
     /// Connections that requests share, of a backend that speaks HTTP/2.
     pub(super) shared: SharedConnections,
+}
+
+/// The transport of a backend that is spoken to over TLS.
+#[derive(Debug)]
+pub(super) struct BackendTransport {
+    pub(super) client: ClientTls,
+    /// Its number is the backend's.
+    _transport: Rc<SecureTransport>,
 }
 
 /// A connection between two requests.
@@ -57,6 +70,8 @@ pub(crate) struct Cluster<C> {
     backends: Vec<Rc<Backend<C>>>,
     pub(crate) protocol: BackendProtocol,
     pub(crate) load: Rc<ClusterLimits>,
+    /// Its TLS, or the reason that its requests are not sent.
+    pub(super) secure: Option<Result<Rc<SecureTransport>, Reason>>,
 }
 
 /// The endpoints that one request has already failed to reach.
@@ -66,9 +81,14 @@ pub(crate) struct Tried {
 }
 
 impl<C> Backend<C> {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr, transport: Option<&Rc<SecureTransport>>) -> Self {
+        let secured = |transport: &Rc<SecureTransport>| BackendTransport {
+            client: transport.tls.with_own_sessions(),
+            _transport: Rc::clone(transport),
+        };
         Self {
             address,
+            tls: transport.map(secured),
             active: Cell::new(0),
             busiest: Cell::default(),
             sweeps: Cell::new(0),
@@ -122,7 +142,12 @@ impl<C> Cluster<C> {
         protocol: BackendProtocol,
         load: Rc<ClusterLimits>,
     ) -> Self {
-        Self { backends, protocol, load }
+        Self { backends, protocol, load, secure: None }
+    }
+
+    /// The reason that its requests are not sent, if so.
+    pub(crate) fn fault(&self) -> Option<Reason> {
+        self.secure.as_ref()?.as_ref().err().copied()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -131,6 +156,16 @@ impl<C> Cluster<C> {
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.backends.iter().map(|backend| backend.address)
+    }
+
+    /// True if requests go there in this way, or fail for this.
+    pub(super) fn is_secured_by(&self, secure: Option<&Result<Rc<SecureTransport>, Reason>>) -> bool {
+        match (&self.secure, secure) {
+            (None, None) => true,
+            (Some(Ok(own)), Some(Ok(other))) => Rc::ptr_eq(own, other),
+            (Some(Err(own)), Some(Err(other))) => own == other,
+            _ => false,
+        }
     }
 
     /// True if this is one of its endpoints.
@@ -175,7 +210,7 @@ mod tests {
     use super::*;
 
     fn cluster(count: u8) -> Cluster<()> {
-        let backend = |n| Rc::new(Backend::new(([10, 0, 0, n], 80).into()));
+        let backend = |n| Rc::new(Backend::new(([10, 0, 0, n], 80).into(), None));
         Cluster::new((0..count).map(backend).collect(), BackendProtocol::Http1, Rc::default())
     }
 
@@ -192,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_busiest_moment_is_forgotten_two_windows_later() {
-        let backend: Backend<()> = Backend::new(([10, 0, 0, 1], 80).into());
+        let backend: Backend<()> = Backend::new(([10, 0, 0, 1], 80).into(), None);
         (0..400).for_each(|_| backend.begin());
         // A burst that ends request by request, looked at meanwhile, needs what it had until the next one.
         for _ in 0..BUSY_WINDOW {

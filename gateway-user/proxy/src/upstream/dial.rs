@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use gateway_io::{connect, spawn};
+use gateway_io::{Stream, connect, spawn};
 
 use super::Backend;
 use super::dial_error::DialError;
@@ -11,6 +11,7 @@ use crate::Reason;
 use crate::context::WorkerContext;
 use crate::guarded::guarded;
 use crate::h2::client::{ClientConnection, shake_hands};
+use crate::tls::connect::secure;
 
 /// Tells those who wait for a connection that there is none, if its task is dropped.
 struct Pending {
@@ -45,15 +46,30 @@ pub(super) fn open_shared(context: &Rc<WorkerContext>, backend: &Rc<Backend>) ->
     opening
 }
 
+/// A new connection, secured if the backend's are.
+pub(super) async fn dial(context: &WorkerContext, backend: &Backend) -> Result<Stream, DialError> {
+    let limit = context.config.timeouts.connect;
+    let mut stream = connect(backend.address, limit).await?;
+    if let Some(transport) = &backend.tls {
+        // Boxed: hardly any lease makes a handshake, and each would have it inside.
+        stream = Box::pin(secure(context, stream, &transport.client, limit)).await.inspect_err(|error| {
+            context.metrics.borrow_mut().counters.upstream_tls_failures += 1;
+            tracing::debug!(backend = %backend.address, reason = error.code(), "TLS handshake failed");
+        })?;
+    }
+    context.metrics.borrow_mut().counters.upstream_connects += 1;
+    backend.note(None);
+    Ok(stream)
+}
+
 async fn shared(
     context: &WorkerContext,
     backend: &Backend,
 ) -> Result<(Rc<SharedConnection>, ClientConnection), DialError> {
     let config = &context.config;
-    let stream = connect(backend.address, config.timeouts.connect).await?;
+    let stream = dial(context, backend).await?;
+    let is_secure = stream.is_layered();
     let (most, limit) = (config.upstream_h2_max_streams, config.timeouts.connect);
     let (requests, connection) = shake_hands(stream, most, &config.head, limit).await?;
-    context.metrics.borrow_mut().counters.upstream_connects += 1;
-    backend.note(None);
-    Ok((SharedConnection::new(requests, connection.transport()), connection))
+    Ok((SharedConnection::new(requests, connection.transport(), is_secure), connection))
 }

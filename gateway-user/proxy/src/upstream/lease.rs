@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway_io::{Stream, connect, now, sleep};
+use gateway_io::{Stream, now, sleep};
 use gateway_ir::BackendProtocol;
 
-use super::dial::open_shared;
+use super::dial::{dial, open_shared};
 use super::dial_error::DialError;
 use super::shared::{SharedConnection, SharedStream};
 use super::{Backend, Cluster, PrivateConnections, Tried};
@@ -108,9 +108,7 @@ async fn exclusive(context: &WorkerContext, backend: &Rc<Backend>, reuse: bool) 
         return Ok(lease(stream, true, InFlight::begin(Rc::clone(backend))));
     }
     let in_flight = InFlight::begin(Rc::clone(backend));
-    let stream = connect(backend.address, context.config.timeouts.connect).await?;
-    context.metrics.borrow_mut().counters.upstream_connects += 1;
-    backend.note(None);
+    let stream = dial(context, backend).await?;
     Ok(lease(stream, false, in_flight))
 }
 

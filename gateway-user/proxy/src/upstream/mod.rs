@@ -1,4 +1,4 @@
-//! Backends: which one, and a connection to it. Pools are per worker and keyed by address and protocol, so they outlive
+//! Backends: which one, and a connection to it. Pools are per worker and keyed by address and transport, so they outlive
 //! snapshots and endpoint updates.
 
 mod cluster;
@@ -8,6 +8,7 @@ mod lease;
 mod load;
 mod private;
 mod shared;
+mod transport;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_io::{Stream, now};
-use gateway_ir::{BackendProtocol, ClusterKey, Endpoints};
+use gateway_ir::{ClusterKey, Endpoints};
 use hashbrown::HashMap;
 
 pub(crate) use cluster::Tried;
@@ -24,7 +25,10 @@ pub(crate) use lease::{Lease, Leased, lease};
 pub(crate) use load::{ClusterLimits, Permit};
 pub(crate) use private::{PrivateConnections, logs_connections_in};
 
+pub(crate) use transport::{Caller, identity};
+
 use cluster::Idle;
+use transport::{SecureTransports, TransportId};
 
 pub(crate) type Backend = cluster::Backend<Stream>;
 pub(crate) type Cluster = cluster::Cluster<Stream>;
@@ -35,6 +39,7 @@ const LEAST_IDLE: usize = 64;
 /// All backends of one worker.
 pub(crate) struct Upstreams {
     backends: RefCell<HashMap<PoolKey, Rc<Backend>>>,
+    transports: SecureTransports,
     loads: RefCell<HashMap<ClusterKey, Rc<ClusterLimits>>>,
     endpoints: RefCell<Arc<Endpoints>>,
     /// Counts updates of the endpoints.
@@ -48,7 +53,7 @@ pub(crate) struct Upstreams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct PoolKey {
     address: SocketAddr,
-    protocol: BackendProtocol,
+    transport: TransportId,
 }
 
 /// Outcomes of a sweep of pooled connections.
@@ -66,6 +71,7 @@ impl Upstreams {
     pub(crate) fn new(max_idle: Option<usize>, idle_limit: Duration) -> Self {
         Self {
             backends: RefCell::default(),
+            transports: SecureTransports::default(),
             loads: RefCell::default(),
             endpoints: RefCell::default(),
             version: Cell::new(0),
@@ -86,23 +92,37 @@ impl Upstreams {
         self.version.set(self.version.get() + 1);
     }
 
-    /// The current endpoints of a cluster; `known` is given back if it has the same.
-    pub(crate) fn resolve(&self, key: &ClusterKey, known: Option<Rc<Cluster>>) -> Rc<Cluster> {
+    /// The current endpoints of a cluster, for requests of this Gateway; `known` is given back if it has the same.
+    pub(crate) fn resolve(
+        &self,
+        key: &ClusterKey,
+        caller: Caller<'_>,
+        known: Option<Rc<Cluster>>,
+    ) -> Rc<Cluster> {
         let endpoints = self.endpoints.borrow();
         let addresses = endpoints.clusters.get(key).map_or(&[][..], |addresses| addresses);
+        let settings = || endpoints.tls.get(key);
+        let secure = key.tls.then(|| self.transports.of(settings(), key.protocol, caller));
         if let Some(known) = known
             && known.addresses().eq(addresses.iter().copied())
+            && known.is_secured_by(secure.as_ref())
         {
             return known;
         }
+        let transport = secure.as_ref().and_then(|secure| secure.as_ref().ok());
+        let id = transport.map_or(TransportId::Clear(key.protocol), |transport| transport.id);
         let mut backends = self.backends.borrow_mut();
         let backend = |address: &SocketAddr| {
-            let key = PoolKey { address: *address, protocol: key.protocol };
-            Rc::clone(backends.entry(key).or_insert_with(|| Rc::new(Backend::new(*address))))
+            let key = PoolKey { address: *address, transport: id };
+            Rc::clone(backends.entry(key).or_insert_with(|| Rc::new(Backend::new(*address, transport))))
         };
+        // Those of a cluster without a transport must not be another one's in clear text.
+        let usable = if key.tls && transport.is_none() { &[][..] } else { addresses };
         let mut loads = self.loads.borrow_mut();
         let load = Rc::clone(loads.entry_ref(key).or_default());
-        Rc::new(Cluster::new(addresses.iter().map(backend).collect(), key.protocol, load))
+        let mut cluster = Cluster::new(usable.iter().map(backend).collect(), key.protocol, load);
+        cluster.secure = secure;
+        Rc::new(cluster)
     }
 
     /// Keeps a connection for another request. False if it was closed instead.
@@ -176,6 +196,7 @@ impl Upstreams {
             backend.shared.sweep(self.idle_limit, &mut swept);
             idle > 0 || !backend.shared.is_empty() || Rc::strong_count(backend) > 1
         });
+        self.transports.sweep();
         swept
     }
 }

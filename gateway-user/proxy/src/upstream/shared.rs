@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use gateway_io::now;
 use h2::client::SendRequest;
+use http::uri::Scheme;
 
 use super::Swept;
 use super::dial_error::DialError;
@@ -34,6 +35,8 @@ pub(crate) struct SharedConnection {
     requests: RefCell<SendRequest<Data>>,
     /// Gone with the connection.
     transport: Weak<Transport>,
+    /// It goes over TLS.
+    is_secure: bool,
     /// Requests under way.
     streams: Cell<usize>,
     /// It takes no new ones.
@@ -129,10 +132,11 @@ impl SharedConnections {
 }
 
 impl SharedConnection {
-    pub(super) fn new(requests: SendRequest<Data>, transport: &Rc<Transport>) -> Rc<Self> {
+    pub(super) fn new(requests: SendRequest<Data>, transport: &Rc<Transport>, is_secure: bool) -> Rc<Self> {
         Rc::new(Self {
             requests: RefCell::new(requests),
             transport: Rc::downgrade(transport),
+            is_secure,
             streams: Cell::new(0),
             retired: Cell::new(false),
             refuses: Cell::new(false),
@@ -192,6 +196,11 @@ impl Opening {
 }
 
 impl SharedStream {
+    /// The scheme of its requests: that of the connection.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.connection.is_secure { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
     /// A handle to send a request with.
     pub(crate) fn requests(&self) -> SendRequest<Data> {
         self.connection.requests.borrow().clone()

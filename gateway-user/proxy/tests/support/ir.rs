@@ -29,6 +29,8 @@ pub struct Config {
     pub hosts: Vec<(&'static str, ListenerTls)>,
     /// The settings of its listeners.
     pub settings: ListenerSettings,
+    /// The certificate that backends are shown.
+    pub backend_certificate: Option<Arc<Certificate>>,
 }
 
 /// The cluster `apps/<name>:80`.
@@ -172,6 +174,7 @@ impl Config {
             id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
             hostname: hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap()),
             settings: self.settings,
+            backend_certificate: self.backend_certificate.clone(),
             routes: attached.clone(),
         };
         let listeners: Vec<_> = match self.hosts.as_slice() {
@@ -195,6 +198,7 @@ impl Config {
             serve: Serve::Tcp,
             tls: None,
             settings: self.settings,
+            backend_certificate: None,
             routes: AttachedRoutes::unit(id.clone(), hostnames),
         };
         Ir {

@@ -82,10 +82,12 @@ impl ListenerTable {
     ) -> Arc<Self> {
         let previous = known.listeners.get(&(&listener.id, port)).copied();
         let previous = previous.filter(|previous| previous.serve == listener.serve);
-        let is_same = |known: &&Arc<Self>| {
-            known.info.hostname == listener.hostname && known.info.settings == listener.settings
+        let is_same = |info: &ListenerInfo| {
+            info.hostname == listener.hostname
+                && info.settings == listener.settings
+                && info.backend_certificate == listener.backend_certificate
         };
-        let info = match previous.filter(is_same) {
+        let info = match previous.filter(|previous| is_same(&previous.info)) {
             Some(same) => Arc::clone(&same.info),
             None => Arc::new(ListenerInfo {
                 id: listener.id.clone(),
@@ -93,6 +95,7 @@ impl ListenerTable {
                 hostname: listener.hostname.clone(),
                 port,
                 settings: listener.settings,
+                backend_certificate: listener.backend_certificate.clone(),
             }),
         };
         let known_tls = previous.and_then(|previous| previous.tls.as_ref());

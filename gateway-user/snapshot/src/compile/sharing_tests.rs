@@ -52,6 +52,7 @@ fn bind(port: u16, routes: AttachedRoutes) -> Bind {
         hostname: None,
         serve: Serve::Http,
         tls: None,
+        backend_certificate: None,
         settings: ListenerSettings::default(),
         routes,
     }];

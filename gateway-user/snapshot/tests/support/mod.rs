@@ -149,7 +149,15 @@ pub fn listener(name: &str, hostname: &str, routes: &[(&[&str], HttpRoute)]) -> 
         .filter(|(_, hostnames)| !hostnames.is_empty());
     let routes = attached.collect();
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: name.into() };
-    Listener { id, hostname, serve: Serve::Http, tls: None, settings: ListenerSettings::default(), routes }
+    Listener {
+        id,
+        hostname,
+        serve: Serve::Http,
+        tls: None,
+        backend_certificate: None,
+        settings: ListenerSettings::default(),
+        routes,
+    }
 }
 
 fn attach(listener: Option<&Hostname>, original: Option<Hostname>) -> Option<MatchHostname> {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    Action, Certificate, HttpRoute, HttpRule, L4Route, L4Rule, ObjectName, PrivateKey, RouteKind, RouteMatch,
-    RuleError, RuleErrorKind,
+    Action, BackendTls, Certificate, HttpRoute, HttpRule, L4Route, L4Rule, ObjectName, PrivateKey, RouteKind,
+    RouteMatch, RuleError, RuleErrorKind, TrustBundle,
 };
 use prost::Message as _;
 use serde::de::DeserializeOwned;
 
-use super::{ListenerItem, ListenerTlsItem, Owner, Value, value};
+use super::{BackendTlsItem, ListenerItem, ListenerTlsItem, Owner, Value, value};
 use crate::capability::Capabilities;
 use crate::frame::{Closed, Put};
 use crate::key::Kind;
@@ -57,6 +57,8 @@ pub fn decode(put: &Put, known: &Capabilities) -> Result<Decoded, DecodeError> {
         (Kind::Route, None) => route(put, known),
         (Kind::Cluster, None) => json(&put.value)
             .map(|value::Cluster { key, addresses }| whole(Value::Cluster(key, addresses.into()))),
+        (Kind::BackendTls, None) => json(&put.value).map(backend_tls).map(whole),
+        (Kind::Trust, None) => trust(&put.value).map(whole),
     };
     decoded.map_err(|why| DecodeError { kind: put.kind, name: put.name.clone(), why })
 }
@@ -79,14 +81,15 @@ fn listener(put: &Put, missing: Option<&str>) -> Result<Decoded, String> {
         (Err(_), Some(_)) => return Ok(Decoded { value: None, closed }),
         (Err(why), None) => return Err(why),
     };
-    let value::Listener { address, port, serve, id, hostname, tls, settings } = listener;
+    let value::Listener { address, port, serve, id, hostname, tls, settings, backend_certificate } = listener;
     let tls = tls.map(|tls| ListenerTlsItem {
         certificates: if missing.is_some() { Vec::new() } else { tls.certificates },
         min_version: tls.min_version,
         is_default: tls.is_default,
     });
     let is_closed = missing.is_some();
-    let item = ListenerItem { address, port, serve, id, hostname, tls, settings, is_closed };
+    let item =
+        ListenerItem { address, port, serve, id, hostname, tls, settings, backend_certificate, is_closed };
     Ok(Decoded { value: Some(Value::Listener(Box::new(item))), closed })
 }
 
@@ -101,6 +104,20 @@ fn certificate(bytes: &Bytes) -> Result<Value, String> {
         chain: value.chain.into_iter().map(Vec::from).collect(),
         key: PrivateKey(value.key.into()),
     })))
+}
+
+fn backend_tls(value: value::BackendTls) -> Value {
+    let value::BackendTls { key, policy, hostname, subject_alt_names, trust, fault, refused_gateways } =
+        value;
+    let settings =
+        BackendTls { policy, hostname, subject_alt_names, trust: Vec::new(), fault, refused_gateways };
+    Value::BackendTls(key, Box::new(BackendTlsItem { settings, trust }))
+}
+
+fn trust(bytes: &Bytes) -> Result<Value, String> {
+    let value = value::Trust::decode(bytes.clone()).map_err(|error| error.to_string())?;
+    let certificates = value.certificates.into_iter().map(Vec::from).collect();
+    Ok(Value::Trust(Arc::new(TrustBundle { source: json(&value.source)?, certificates })))
 }
 
 fn route(put: &Put, known: &Capabilities) -> Result<Decoded, String> {

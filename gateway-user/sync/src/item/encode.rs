@@ -27,6 +27,23 @@ pub(crate) fn cluster(key: &ClusterKey, addresses: &[SocketAddr]) -> Item {
     Item::new(Key::cluster(key), &capability::of_cluster(key), json(&value))
 }
 
+pub(crate) fn backend_tls(key: &ClusterKey, tls: &ir::BackendTls) -> Item {
+    let ir::BackendTls { policy, hostname, subject_alt_names, trust, fault, refused_gateways } = tls.clone();
+    let trust = trust.iter().map(|bundle| bundle.source.clone()).collect();
+    let key = key.clone();
+    let value =
+        value::BackendTls { key, policy, hostname, subject_alt_names, trust, fault, refused_gateways };
+    Item::new(Key::backend_tls(&value.key), &capability::of_cluster(&value.key), json(&value))
+}
+
+pub(crate) fn trust(bundle: &ir::TrustBundle) -> Item {
+    let value = value::Trust {
+        source: json(&bundle.source),
+        certificates: bundle.certificates.iter().map(|one| Bytes::copy_from_slice(one)).collect(),
+    };
+    Item::new(Key::trust(&bundle.source), &[capability::BACKEND_TLS], value.encode_to_vec().into())
+}
+
 pub(crate) fn listener(bind: &ir::Bind, listener: &ir::Listener) -> Item {
     let tls = listener.tls.as_ref().map(|tls| value::ListenerTls {
         certificates: tls.certificates.iter().map(|one| one.secret.clone()).collect(),
@@ -41,6 +58,7 @@ pub(crate) fn listener(bind: &ir::Bind, listener: &ir::Listener) -> Item {
         hostname: listener.hostname.clone(),
         tls,
         settings: listener.settings,
+        backend_certificate: listener.backend_certificate.as_ref().map(|one| one.secret.clone()),
     };
     let key = Key::listener(bind.address, bind.port, &listener.id);
     Item::new(key, &capability::of_listener(listener), json(&value))

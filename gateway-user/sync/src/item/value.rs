@@ -1,11 +1,12 @@
 //! Values of items as they are written.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
     Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings, ObjectName, RouteId,
-    Serve, Timeouts, TlsVersion,
+    Serve, SubjectAltName, Timeouts, TlsVersion, TrustSource,
 };
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub(super) struct Listener {
     pub(super) tls: Option<ListenerTls>,
     #[serde(default, skip_serializing_if = "ListenerSettings::is_empty")]
     pub(super) settings: ListenerSettings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) backend_certificate: Option<ObjectName>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,6 +56,20 @@ pub(super) struct ListenerTls {
 pub(super) struct Cluster {
     pub(super) key: ClusterKey,
     pub(super) addresses: Vec<SocketAddr>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct BackendTls {
+    pub(super) key: ClusterKey,
+    pub(super) policy: ObjectName,
+    pub(super) hostname: Arc<str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) subject_alt_names: Vec<SubjectAltName>,
+    pub(super) trust: Vec<TrustSource>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) refused_gateways: Vec<ObjectName>,
 }
 
 /// A route's identity and places.
@@ -120,4 +137,13 @@ pub(super) struct Certificate {
     /// The private key; empty in a state on disk that is kept without keys.
     #[prost(bytes = "bytes", tag = "8")]
     pub(super) key: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Trust {
+    /// JSON of a [`TrustSource`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) source: Bytes,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) certificates: Vec<Bytes>,
 }

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gateway_ir::{
-    AttachedRoutes, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Ir, Listener, ListenerId,
-    ListenerTls, MatchHostname, ObjectName, Route, RouteId, shared_map,
+    AttachedRoutes, BackendTls, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Ir, Listener,
+    ListenerId, ListenerTls, MatchHostname, ObjectName, Route, RouteId, SharedMap, TrustBundle, TrustSource,
+    shared_map,
 };
 
-use crate::item::{Attached, Desired, ListenerItem, Owner, Value};
+use crate::item::{Attached, BackendTlsItem, Desired, ListenerItem, Owner, Value};
 
 /// Routes of one listener, in order, each with its hosts there.
 type Attachments = Vec<(RouteId, Arc<[MatchHostname]>)>;
@@ -23,6 +24,8 @@ struct Parts<'a> {
     listeners: Vec<&'a ListenerItem>,
     routes: Vec<(&'a RouteId, &'a Arc<Route>, &'a [Attached])>,
     clusters: Vec<(ClusterKey, Arc<[SocketAddr]>)>,
+    tls: Vec<(&'a ClusterKey, &'a BackendTlsItem)>,
+    trust: HashMap<&'a TrustSource, &'a Arc<TrustBundle>>,
 }
 
 /// The configuration that these items make. Parts that are equal to those of `before` are shared with it.
@@ -38,11 +41,16 @@ pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desir
             Value::Listener(listener) => parts.listeners.push(listener),
             Value::Route(route, attached) => parts.routes.push((route.id(), route, attached)),
             Value::Cluster(key, addresses) => parts.clusters.push((key.clone(), Arc::clone(addresses))),
+            Value::BackendTls(key, item) => parts.tls.push((key, item)),
+            Value::Trust(bundle) => drop(parts.trust.insert(&bundle.source, bundle)),
         }
     }
     Desired {
         ir: shared(&before.ir, parts.ir(&before.ir)),
-        endpoints: shared(&before.endpoints, Endpoints { clusters: parts.clusters.into_iter().collect() }),
+        endpoints: shared(
+            &before.endpoints,
+            Endpoints { tls: parts.tls(&before.endpoints), clusters: parts.clusters.into_iter().collect() },
+        ),
         gateways: shared(&before.gateways, parts.gateways),
         addresses: shared(&before.addresses, parts.addresses),
         placement: Arc::default(),
@@ -86,6 +94,18 @@ impl Parts<'_> {
         Ir { binds, routes: shared_map(Some(&before.routes), routes) }
     }
 
+    /// The TLS settings of clusters. Those that are as before are the same ones: connections are pooled by them.
+    fn tls(&self, before: &Endpoints) -> SharedMap<ClusterKey, Arc<BackendTls>> {
+        let settings = |(key, item): &(&ClusterKey, &BackendTlsItem)| {
+            let bundle = |source: &TrustSource| self.trust.get(source).map(|one| Arc::clone(one));
+            let trust = item.trust.iter().filter_map(bundle).collect();
+            let settings = BackendTls { trust, ..item.settings.clone() };
+            let same = before.tls.get(*key).filter(|known| ***known == settings);
+            ((*key).clone(), same.map_or_else(|| Arc::new(settings), Arc::clone))
+        };
+        self.tls.iter().map(settings).collect()
+    }
+
     fn listener(&self, item: &ListenerItem) -> Listener {
         let certificate = |secret: &ObjectName| self.certificates.get(secret).map(|one| Arc::clone(one));
         let tls = item.tls.as_ref().map(|tls| ListenerTls {
@@ -99,6 +119,7 @@ impl Parts<'_> {
             serve: item.serve,
             tls,
             settings: item.settings,
+            backend_certificate: item.backend_certificate.as_ref().and_then(certificate),
             routes: AttachedRoutes::new(),
         }
     }

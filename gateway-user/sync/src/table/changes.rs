@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Bind, BindAddress, Certificate, ClusterKey, DiffItem, Endpoints, Ir, Listener, ListenerId, ObjectName,
-    RouteId,
+    RouteId, TrustBundle, TrustSource,
 };
 
 use crate::item::{self, Attached, Desired, Item};
@@ -95,6 +95,22 @@ impl Changes {
                 DiffItem::Remove(key, _) => self.deletes.push(Key::cluster(key)),
             }
         }
+        for difference in old.tls.diff(&new.tls) {
+            match difference {
+                DiffItem::Add(key, settings) => {
+                    self.clusters.push(key.clone());
+                    self.puts.push(item::backend_tls(key, settings));
+                }
+                DiffItem::Update { old: (_, old), new: (_, new) } if Arc::ptr_eq(old, new) => {}
+                DiffItem::Update { new: (key, settings), .. } => {
+                    self.puts.push(item::backend_tls(key, settings));
+                }
+                DiffItem::Remove(key, _) => self.deletes.push(Key::backend_tls(key)),
+            }
+        }
+        let (was, is) = (trust(old), trust(new));
+        let same = |a: &&Arc<TrustBundle>, b: &&Arc<TrustBundle>| Arc::ptr_eq(a, b) || a == b;
+        self.maps(&was, &is, same, |_, bundle| item::trust(bundle), |source| Key::trust(source));
     }
 
     fn ir(&mut self, old: &Ir, new: &Ir) {
@@ -139,8 +155,14 @@ impl Changes {
 
 /// Every certificate, once, by its Secret.
 fn certificates(ir: &Ir) -> BTreeMap<&ObjectName, &Arc<Certificate>> {
-    let listeners = ir.binds.iter().flat_map(|bind| &bind.listeners).filter_map(|one| one.tls.as_ref());
-    listeners.flat_map(|tls| &tls.certificates).map(|one| (&one.secret, one)).collect()
+    let listeners = ir.binds.iter().flat_map(|bind| &bind.listeners);
+    listeners.flat_map(Listener::certificates).map(|one| (&one.secret, one)).collect()
+}
+
+/// Every bundle of authorities, once, by its source.
+pub(crate) fn trust(endpoints: &Endpoints) -> BTreeMap<&TrustSource, &Arc<TrustBundle>> {
+    let bundles = endpoints.tls.values().flat_map(|settings| &settings.trust);
+    bundles.map(|bundle| (&bundle.source, bundle)).collect()
 }
 
 fn listeners(ir: &Ir) -> Listeners<'_> {
@@ -160,7 +182,12 @@ fn are_alike(one: &Listener, other: &Listener) -> bool {
         }
         _ => false,
     };
-    one.serve == other.serve && one.hostname == other.hostname && one.settings == other.settings && tls
+    let shown = |listener: &Listener| listener.backend_certificate.as_ref().map(|one| one.secret.clone());
+    one.serve == other.serve
+        && one.hostname == other.hostname
+        && one.settings == other.settings
+        && tls
+        && shown(one) == shown(other)
 }
 
 /// The places of these routes.

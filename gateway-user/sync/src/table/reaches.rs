@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::{ClusterKey, Ir, ObjectName, RouteId};
 
-use super::Table;
+use super::{Table, changes};
 use crate::key::Key;
 use crate::reach::{Reach, Reached};
 use crate::scope::Scope;
@@ -26,6 +26,7 @@ impl Table {
             self.begin_reaches(next);
         }
         let (ir, addresses) = (Arc::clone(&self.desired.ir), Arc::clone(&self.desired.addresses));
+        let endpoints = Arc::clone(&self.desired.endpoints);
         let differs = |id: &RouteId| begins || routes.contains(id);
         let mut touched = Touched::of_listeners(&ir, differs);
         for (_, route) in before.routes.iter().chain(&ir.routes).filter(|(id, _)| differs(id)) {
@@ -36,6 +37,10 @@ impl Table {
         let mut changed = false;
         for (key, reach) in touched.reaches() {
             changed |= self.set_reach(&key, &reach, next) && !begins;
+        }
+        // Certificates of authorities are no secret, and many Gateways need the same.
+        for source in changes::trust(&endpoints).into_keys() {
+            self.set_everywhere(&Key::trust(source));
         }
         for address in addresses.keys() {
             self.set_everywhere(&Key::address(*address));
@@ -137,7 +142,7 @@ impl<'a> Touched<'a> {
                 let own = touched.numbers([&listener.id.gateway]);
                 add(&mut touched.others, Key::gateway(&listener.id.gateway), &own);
                 add(&mut touched.others, Key::listener(bind.address, bind.port, &listener.id), &own);
-                for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
+                for certificate in listener.certificates() {
                     add(&mut touched.others, Key::certificate(&certificate.secret), &own);
                 }
                 for route in listener.routes.keys().filter(|route| differs(route)) {
@@ -189,7 +194,10 @@ impl<'a> Touched<'a> {
             }
         };
         let routes = routes.into_iter().map(|(id, numbers)| (Key::route(id), numbers));
-        let clusters = clusters.into_iter().map(|(key, numbers)| (Key::cluster(key), numbers));
+        let clusters = clusters.into_iter().flat_map(|(key, numbers)| {
+            let tls = key.tls.then(|| (Key::backend_tls(key), numbers.clone()));
+            tls.into_iter().chain([(Key::cluster(key), numbers)])
+        });
         others.into_iter().chain(routes).chain(clusters).map(move |(key, numbers)| (key, reach(numbers)))
     }
 }

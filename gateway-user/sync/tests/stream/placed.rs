@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use gateway_ir::Listener;
 use gateway_sync::client::{FollowError, Follower, Identity, Terms, follow};
 use gateway_sync::codec;
 use gateway_sync::frame::{Ack, Down, DownFrame, Hello, Probe, Probed};
@@ -77,7 +78,7 @@ impl Follows {
         let seen = desired.seen_by(&self.name);
         let gateways: BTreeSet<String> = seen.gateways.keys().map(ToString::to_string).collect();
         let listeners = || seen.ir.binds.iter().flat_map(|bind| &bind.listeners);
-        let tls = || listeners().filter_map(|one| one.tls.as_ref()).flat_map(|tls| &tls.certificates);
+        let tls = || listeners().flat_map(Listener::certificates);
         let secrets: BTreeSet<String> = tls().map(|one| one.secret.to_string()).collect();
         for bytes in &batch.frames {
             if let DownFrame::Put(put) = decoded(bytes) {
@@ -85,7 +86,7 @@ impl Follows {
                     Kind::Gateway => assert!(gateways.contains(&put.name), "{put:?}"),
                     Kind::Certificate => assert!(secrets.contains(&put.name), "{put:?}"),
                     Kind::Listener => assert!(gateways.iter().any(|name| put.name.contains(name)), "{put:?}"),
-                    Kind::Route | Kind::Cluster | Kind::Address => {}
+                    Kind::Route | Kind::Cluster | Kind::Address | Kind::BackendTls | Kind::Trust => {}
                 }
             }
         }
@@ -99,7 +100,7 @@ impl Follows {
     }
 }
 
-fn decoded(frame: &Bytes) -> DownFrame {
+pub(crate) fn decoded(frame: &Bytes) -> DownFrame {
     let raw = codec::take(&mut BytesMut::from(&frame[..]), codec::MAX_DOWN).unwrap().unwrap();
     Down::decode(raw).unwrap().frame.unwrap()
 }

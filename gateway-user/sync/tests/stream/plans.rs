@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter, HeaderChange,
-    HeaderMod, Hostname, HttpRoute, HttpRule, Ir, L4Backend, L4Route, L4Rule, LabelRequirement, Listener,
-    ListenerId, ListenerSettings, ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement,
-    PrivateKey, Redirect, Route, RouteId, RouteKind, RouteMatch, Serve, Setting, Timeouts, TlsVersion,
-    WeightedBackend, WeightedTarget,
+    Action, BackendProtocol, BackendTls, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
+    HeaderChange, HeaderMod, Hostname, HttpRoute, HttpRule, Ir, L4Backend, L4Route, L4Rule, LabelRequirement,
+    Listener, ListenerId, ListenerSettings, ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch,
+    Placement, PrivateKey, Redirect, Route, RouteId, RouteKind, RouteMatch, Serve, Setting, SubjectAltName,
+    Timeouts, TlsVersion, TrustBundle, TrustSource, WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -78,6 +78,7 @@ fn rule(route: u8, version: u8) -> HttpRule {
         service: name(version % 8),
         port: 80,
         protocol: if version == 5 { BackendProtocol::Http2 } else { BackendProtocol::Http1 },
+        tls: route.is_multiple_of(3),
     };
     let backend =
         WeightedBackend { weight: 1, target: WeightedTarget::Cluster(cluster), filters: Vec::new() };
@@ -136,6 +137,28 @@ fn l4_rule(route: u8, version: u8) -> L4Rule {
     L4Rule { name: None, backends: vec![L4Backend { weight: u32::from(version), target }] }
 }
 
+/// Settings that differ with `number`, and authorities of which many have the same.
+fn backend_tls(number: usize) -> Arc<BackendTls> {
+    let bundle = |source, number: usize| {
+        Arc::new(TrustBundle { source, certificates: vec![format!("authority {number}").into_bytes()] })
+    };
+    Arc::new(BackendTls {
+        policy: name("policy"),
+        hostname: "backend.example.com".into(),
+        subject_alt_names: vec![
+            SubjectAltName::Hostname(format!("{number}.example.com")),
+            SubjectAltName::Uri("spiffe://example.com/a".to_owned()),
+        ],
+        trust: match number {
+            0 => Vec::new(),
+            1 => vec![bundle(TrustSource::System, 0)],
+            _ => vec![bundle(TrustSource::ConfigMap(name("ca")), 1), bundle(TrustSource::System, 0)],
+        },
+        fault: (number == 0).then(|| "none".into()),
+        refused_gateways: if number == 3 { vec![gateway(1)] } else { Vec::new() },
+    })
+}
+
 /// Bytes that no other certificate has.
 pub(crate) fn chain(number: u8, version: u8) -> Vec<u8> {
     format!("chain {number} in version {version}").into_bytes()
@@ -177,13 +200,16 @@ impl Plan {
         let clusters = self.clusters.iter().map(|(cluster, endpoints)| {
             let endpoints = endpoints.iter().map(|last| SocketAddr::from(([10, 0, *cluster, *last], 8080)));
             let endpoints: Arc<[_]> = endpoints.collect();
-            (ClusterKey::new(name(cluster), 80), endpoints)
+            (ClusterKey { tls: cluster % 2 == 0, ..ClusterKey::new(name(cluster), 80) }, endpoints)
         });
+        let clusters: BTreeMap<_, _> = clusters.collect();
+        let secured = clusters.iter().filter(|(key, _)| key.tls);
+        let tls = secured.map(|(key, endpoints)| (key.clone(), backend_tls(endpoints.len())));
         let owner = |number: &u8| Owner { gateway: gateway(0), node: node(*number) };
         let listeners = self.ports.values().flatten().map(|(number, _)| gateway(*number));
         Desired {
             ir: Arc::new(Ir { binds, routes: routes.into() }),
-            endpoints: Arc::new(Endpoints { clusters: clusters.collect() }),
+            endpoints: Arc::new(Endpoints { tls: tls.collect(), clusters: clusters.into() }),
             gateways: Arc::new(listeners.map(|name| (name, self.ports.len().to_string())).collect()),
             addresses: Arc::new(
                 self.addresses.iter().map(|(last, node)| ([192, 0, 2, *last].into(), owner(node))).collect(),
@@ -247,6 +273,7 @@ impl Plan {
                     serve: if is_tls { Serve::Https } else { Serve::Http },
                     tls: is_tls.then_some(tls),
                     settings: self.settings(*number),
+                    backend_certificate: wildcard.then(|| certificate(200, 0)),
                     routes,
                 }
             })

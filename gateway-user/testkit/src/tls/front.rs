@@ -169,7 +169,7 @@ fn relay(mut client: &TcpStream, tls: &mut ServerConnection, mut backend: &TcpSt
     let mut piece = [0; 16 * 1024];
     let (mut client_open, mut backend_open) = (true, true);
     loop {
-        // What came with the end of the handshake.
+        // The end of the handshake may have brought content.
         let content = loop {
             match tls.reader().read(&mut piece) {
                 Ok(0) => break Some(()),

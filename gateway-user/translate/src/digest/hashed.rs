@@ -41,6 +41,9 @@ struct Listener<'a> {
     tls: Option<Tls<'a>>,
     #[serde(skip_serializing_if = "ListenerSettings::is_empty")]
     settings: &'a ListenerSettings,
+    /// Fingerprint of the certificate for backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend_certificate: Option<&'a str>,
     /// Always empty: routes are no part of a digest.
     routes: [(); 0],
 }
@@ -105,6 +108,7 @@ impl<'a> Listener<'a> {
             hostname: listener.hostname.as_ref().map(ToString::to_string),
             tls: listener.tls.as_ref().map(Tls::new),
             settings: &listener.settings,
+            backend_certificate: listener.backend_certificate.as_ref().map(|one| one.fingerprint.as_str()),
             routes: [],
         }
     }

@@ -7,7 +7,7 @@ pub(crate) mod world;
 use std::collections::BTreeMap;
 
 use gateway_api_types::{Condition, Object, Origin, ResourceSet};
-use gateway_ir::{Ir, Placement};
+use gateway_ir::{BackendTls, Ir, Placement};
 use gateway_translate::{StatusSet, Translation};
 use serde::Serialize;
 
@@ -36,6 +36,9 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     placement: BTreeMap<String, String>,
     endpoints: BTreeMap<String, Vec<String>>,
+    /// TLS settings of clusters.
+    #[serde(rename = "backendTLS", skip_serializing_if = "BTreeMap::is_empty")]
+    backend_tls: BTreeMap<String, &'a BackendTls>,
     ir: &'a Ir,
 }
 
@@ -53,9 +56,15 @@ pub(crate) fn show(translation: &Translation) -> String {
                 (cluster.to_string(), addresses.iter().map(ToString::to_string).collect())
             })
             .collect(),
+        backend_tls: backend_tls(translation),
         ir: &translation.ir,
     };
     serde_saphyr::to_string(&shown).expect("a translation is YAML")
+}
+
+/// The settings of each cluster that is spoken to over TLS.
+pub(crate) fn backend_tls(translation: &Translation) -> BTreeMap<String, &BackendTls> {
+    translation.endpoints.tls.iter().map(|(cluster, settings)| (cluster.to_string(), &**settings)).collect()
 }
 
 /// The selector of each Gateway that has one, and the nodes that it selects.
@@ -103,6 +112,15 @@ pub(crate) fn status(set: &StatusSet) -> BTreeMap<String, serde_json::Value> {
             shown[parent_text(&parent.parent_ref)] = conditions(&parent.conditions);
         }
         all.insert(id.to_string(), shown);
+    }
+    for (name, status) in &set.backend_tls_policies {
+        let mut shown = json!({});
+        for ancestor in &status.ancestors {
+            assert_eq!(ancestor.controller_name, "sluice.dev/gateway");
+            let text = parent_text(&ancestor.ancestor_ref).replacen("parent", "ancestor", 1);
+            shown[text] = conditions(&ancestor.conditions);
+        }
+        all.insert(format!("BackendTLSPolicy {name}"), shown);
     }
     all
 }

@@ -1,14 +1,13 @@
-//! Fetches the Secrets that are wanted, one by one.
+//! Fetches the Secrets and ConfigMaps that are wanted, one by one.
 //!
 //! A list with `metadata.name` gives one object and needs no right beside that to list, which the watch needs
-//! too; the type is asked for with it, so that no other Secret comes whatever it is called.
+//! too; a Secret's type is asked for with it, so that no other one comes whatever it is called.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use gateway_api_types::{Kind, ObjectKey};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
@@ -17,12 +16,13 @@ use tracing::debug;
 use super::kinds::Subject;
 use super::object::typed;
 use super::shared::Shared;
+use super::wanted::Place;
 use crate::backoff::Backoff;
 use crate::kube_watch::{ApiError, Item};
 
 /// Most requests at the same time.
 const REQUESTS: usize = 8;
-/// Limit for the server's response. Changes of a Gateway wait so long for its certificates at most.
+/// Limit for the server's response. Changes of a Gateway or policy wait so long for its certificates at most.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fetches what becomes due until the runtime ends.
@@ -31,8 +31,8 @@ pub(super) async fn run(client: Client, shared: Arc<Shared>) {
     let requests = Semaphore::new(REQUESTS);
     let mut fetches = FuturesUnordered::new();
     loop {
-        let changed = shared.secrets_changed();
-        for key in shared.due_secrets() {
+        let changed = shared.wanted_changed();
+        for key in shared.due() {
             fetches.push(fetch(&client, &shared, &requests, key));
         }
         tokio::select! {
@@ -43,12 +43,13 @@ pub(super) async fn run(client: Client, shared: Arc<Shared>) {
 }
 
 /// Fetches one, again and again if that fails, as long as it is wanted.
-async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: ObjectKey) {
-    let subject = Subject::Objects(Kind::Secret);
-    let resource = subject.api_resource(Kind::Secret.version());
+async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, place: Place) {
+    let (kind, key) = &place;
+    let subject = Subject::Objects(*kind);
+    let resource = subject.api_resource(kind.version());
     let api: Api<Item<false>> = Api::namespaced_with(client.clone(), &key.namespace, &resource);
-    let type_ = subject.field_selector().unwrap_or_default();
-    let params = ListParams::default().fields(&format!("metadata.name={},{type_}", key.name));
+    let of_type = subject.field_selector().map(|type_| format!(",{type_}")).unwrap_or_default();
+    let params = ListParams::default().fields(&format!("metadata.name={}{of_type}", key.name));
     let mut backoff = Backoff::default();
     loop {
         let response = {
@@ -57,14 +58,14 @@ async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: Obje
         };
         let why = match response {
             Ok(Ok(list)) => {
-                let found = list.items.into_iter().find(|item| item.key() == key);
-                return shared.put_secret(&key, found.map(|item| typed(item, Kind::Secret)));
+                let found = list.items.into_iter().find(|item| item.key() == *key);
+                return shared.put_fetched(&place, found.map(|item| typed(item, *kind)));
             }
             Ok(Err(error)) => ApiError::of(&error).to_string(),
             Err(_) => format!("no response within {}s", TIMEOUT.as_secs()),
         };
-        debug!("Secret {key}: {why}");
-        if !shared.miss_secret(&key, why) {
+        debug!("{kind} {key}: {why}");
+        if !shared.miss(&place, why) {
             return;
         }
         tokio::time::sleep(backoff.next_delay()).await;

@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     GatewayClassStatus, GatewayStatus, GrpcRoute, GrpcRouteSpec, HttpRoute, HttpRouteSpec, L4RouteSpec,
-    Object, RouteStatus, TcpRoute,
+    Object, PolicyStatus, RouteStatus, TcpRoute,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// One object.
 #[derive(Debug)]
 pub(super) struct StoredObject {
-    /// Without status, in the version in which anything else changed last.
+    /// Without status, in the version in which anything else changed last. Policies keep whose entries their status has: there
+    /// is room for so many, and who has one keeps it.
     object: Object,
     /// The newest version.
     version: Option<Box<str>>,
@@ -28,6 +29,7 @@ enum Status {
     Class(Box<GatewayClassStatus>),
     Gateway(Box<GatewayStatus>),
     Route(Box<RouteStatus>),
+    Policy(Box<PolicyStatus>),
 }
 
 impl StoredObject {
@@ -54,6 +56,13 @@ impl StoredObject {
             Object::TcpRoute(route) => {
                 let route = Arc::make_mut(route);
                 (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
+            }
+            Object::BackendTlsPolicy(policy) => {
+                let policy = Arc::make_mut(policy);
+                let status = policy.status.clone().map(Box::new).map(Status::Policy);
+                let entries = policy.status.iter_mut().flat_map(|status| &mut status.ancestors);
+                entries.for_each(|entry| entry.conditions.clear());
+                (policy.metadata.resource_version.take(), status)
             }
             other => (other.metadata().resource_version.clone(), None),
         };
@@ -96,6 +105,14 @@ impl StoredObject {
             (Object::TcpRoute(route), status) => {
                 let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
                 TcpRoute { metadata, spec: L4RouteSpec::default(), status: route_status(status) }.into()
+            }
+            (Object::BackendTlsPolicy(policy), status) => {
+                let mut policy = (**policy).clone();
+                policy.metadata.resource_version = version;
+                if let Some(Status::Policy(status)) = status {
+                    policy.status = Some((**status).clone());
+                }
+                policy.into()
             }
             (other, _) => other.clone(),
         }
@@ -154,9 +171,12 @@ fn nothing() -> HttpRouteSpec {
 /// True if nothing differs that tables are made of.
 fn is_same(held: &Object, new: &Object) -> bool {
     let (held_at, new_at) = (held.metadata(), new.metadata());
-    match new {
+    match (held, new) {
+        (Object::BackendTlsPolicy(held), Object::BackendTlsPolicy(new)) => {
+            is_same_but_status(held_at, new_at) && held.status == new.status
+        }
         // A node says every few minutes that it is there, and nothing counts the changes of the rest.
-        Object::Node(_) => (&held_at.labels, &held_at.uid) == (&new_at.labels, &new_at.uid),
+        (_, Object::Node(_)) => (&held_at.labels, &held_at.uid) == (&new_at.labels, &new_at.uid),
         _ => is_same_but_status(held_at, new_at),
     }
 }
@@ -216,5 +236,36 @@ mod tests {
         assert!(held.replace(route(2, "9", json!({"parents": []}))));
         assert!(!Arc::ptr_eq(&before, &arc(&held)));
         assert_eq!(arc(&held).status, None);
+    }
+
+    #[test]
+    fn a_policy_keeps_whose_entries_it_has_and_shows_its_newest_conditions() {
+        let policy = |version: &str, entries: &[(&str, &str)]| {
+            let entry = |(gateway, reason): &(&str, &str)| {
+                let condition = json!({"type": "Accepted", "status": "False", "reason": reason, "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z"});
+                json!({"ancestorRef": {"name": gateway}, "controllerName": "c", "conditions": [condition]})
+            };
+            let ancestors: Vec<_> = entries.iter().map(entry).collect();
+            let value = json!({
+                "metadata": {"name": "p", "namespace": "n", "uid": "u", "generation": 1, "resourceVersion": version},
+                "spec": {"targetRefs": [], "validation": {"hostname": "a"}}, "status": {"ancestors": ancestors},
+            });
+            StoredObject::of(Object::from_value(Kind::BackendTlsPolicy, value).unwrap())
+        };
+        let newest = |held: &StoredObject| {
+            let Object::BackendTlsPolicy(newest) = held.newest() else { panic!("{held:?}") };
+            let reasons = newest.status.iter().flat_map(|status| &status.ancestors);
+            let reasons = reasons.map(|entry| entry.conditions[0].reason.clone()).collect::<Vec<_>>();
+            (newest.metadata.resource_version.clone().unwrap(), reasons.join(" "))
+        };
+        let mut held = policy("1", &[("g", "Invalid")]);
+        assert!(!held.replace(policy("2", &[("g", "Conflicted")])), "a condition of it is all that differs");
+        assert_eq!(newest(&held), ("2".to_owned(), "Conflicted".to_owned()));
+        assert!(
+            held.replace(policy("3", &[("g", "Conflicted"), ("h", "Invalid")])),
+            "somebody has an entry more"
+        );
+        assert_eq!(newest(&held), ("3".to_owned(), "Conflicted Invalid".to_owned()));
     }
 }

@@ -7,9 +7,8 @@ use kube::core::ApiResource;
 use serde_json::Value;
 
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
-/// asked for: it would cost memory, and the right to read it. So is no ConfigMap: nothing that is served
-/// refers to one.
-pub(super) const WATCHED: [Kind; 13] = [
+/// asked for: it would cost memory, and the right to read it.
+pub(super) const WATCHED: [Kind; 14] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::GatewayConfig,
@@ -23,6 +22,7 @@ pub(super) const WATCHED: [Kind; 13] = [
     Kind::Service,
     Kind::EndpointSlice,
     Kind::Secret,
+    Kind::ConfigMap,
 ];
 
 /// Subject of one watch.
@@ -63,9 +63,12 @@ impl Subject {
         matches!(self, Self::Objects(kind) if kind.group().starts_with("gateway.") || kind.group() == OWN_GROUP)
     }
 
-    /// True if only metadata is asked for. Of Secrets those that are wanted are fetched one by one.
+    /// True if only metadata is asked for. Of Secrets and ConfigMaps those that are wanted are fetched one by one.
     pub(super) fn metadata_only(self) -> bool {
-        matches!(self, Self::Definitions | Self::Objects(Kind::Namespace | Kind::Node | Kind::Secret))
+        matches!(
+            self,
+            Self::Definitions | Self::Objects(Kind::Namespace | Kind::Node | Kind::Secret | Kind::ConfigMap)
+        )
     }
 
     /// Field selector with which the server sends no others.
@@ -110,7 +113,12 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
     // Objects whose status we write are needed whole.
     let is_told = matches!(
         kind,
-        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute | Kind::TcpRoute
+        Kind::GatewayClass
+            | Kind::Gateway
+            | Kind::HttpRoute
+            | Kind::GrpcRoute
+            | Kind::TcpRoute
+            | Kind::BackendTlsPolicy
     );
     if !is_told {
         object.as_object_mut().map(|fields| fields.remove("status"));
@@ -118,6 +126,10 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
     match kind {
         // Certificates and keys; a Secret may hold megabytes beside them.
         Kind::Secret => keep(object.get_mut("data"), &["tls.crt", "tls.key"]),
+        Kind::ConfigMap => {
+            keep(object.get_mut("data"), &["ca.crt"]);
+            keep(object.get_mut("binaryData"), &["ca.crt"]);
+        }
         Kind::Service => keep(object.get_mut("spec"), &SERVICE),
         Kind::EndpointSlice => {
             let endpoints = object.get_mut("endpoints").and_then(Value::as_array_mut);

@@ -13,12 +13,13 @@ mod held;
 mod kinds;
 mod last_good;
 mod object;
-mod secrets;
+
 mod served;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod wanted;
 mod watch;
 
 pub use crate::kube_watch::ApiError;

@@ -2,7 +2,7 @@
 
 mod diagnostics;
 mod inner;
-mod secrets;
+mod wanted;
 mod watch_state;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 
 use super::held::StoredObject;
 use super::kinds::Subject;
-use super::secrets::Secrets;
+use super::wanted::{FETCHED, Wanted};
 use crate::source::PollResult;
 use crate::store::StoreView;
 
@@ -28,8 +28,8 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     /// Counts changes, of status as well.
     changes: watch::Sender<u64>,
-    /// Other Secrets may be wanted, or in another version.
-    secrets_changed: Notify,
+    /// Other objects may be wanted, or in another version.
+    wanted_changed: Notify,
 }
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct Inner {
     dirty: BTreeSet<(Kind, ObjectKey)>,
     /// The namespace whose turn it was last of those with more changes than a turn takes.
     behind: Option<String>,
-    secrets: Secrets,
+    wanted: Wanted,
     installed: InstalledApi,
     installed_changed: bool,
     broken: BTreeMap<(Kind, ObjectKey), Vec<Diagnostic>>,
@@ -65,9 +65,9 @@ impl std::fmt::Debug for Inner {
 impl Shared {
     pub(super) fn new(watches: impl IntoIterator<Item = WatchId>, options: TranslateOptions) -> Self {
         let watches = watches.into_iter().map(|id| (id, WatchState::default())).collect();
-        let secrets = Secrets::new(options);
-        let inner = Mutex::new(Inner { watches, secrets, ..Inner::default() });
-        Self { inner, changes: watch::Sender::new(0), secrets_changed: Notify::new() }
+        let wanted = Wanted::new(options);
+        let inner = Mutex::new(Inner { watches, wanted, ..Inner::default() });
+        Self { inner, changes: watch::Sender::new(0), wanted_changed: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -88,11 +88,11 @@ impl Shared {
             if let Object::Secret(secret) = &object
                 && secret.data.as_ref().is_none_or(|data| !data.contains_key("tls.key"))
             {
-                inner.secrets.keyless.insert(object.key());
+                inner.wanted.keyless.insert(object.key());
             }
             inner.objects.entry(object.kind()).or_default().insert(object.key(), StoredObject::of(object));
         }
-        inner.secrets.stale = true;
+        inner.wanted.stale = true;
     }
 
     /// The server has had its time: what an earlier process left is served if nothing newer is there.
@@ -192,14 +192,14 @@ impl Shared {
         let mut inner = self.lock();
         inner.count_event(id);
         inner.put((kind, key), object);
-        let wants = inner.secrets.stale;
+        let wants = inner.wanted.stale;
         drop(inner);
         self.changed(wants);
     }
 
-    fn changed(&self, secrets: bool) {
-        if secrets {
-            self.secrets_changed.notify_one();
+    fn changed(&self, wanted: bool) {
+        if wanted {
+            self.wanted_changed.notify_one();
         }
         self.changes.send_modify(|count| *count += 1);
     }
@@ -208,7 +208,7 @@ impl Shared {
         let mut inner = self.lock();
         inner.count_event(id);
         inner.forget(kind, key);
-        let wants = inner.secrets.stale;
+        let wants = inner.wanted.stale;
         drop(inner);
         self.changed(wants);
     }
@@ -217,7 +217,7 @@ impl Shared {
     pub(super) fn retain(&self, id: &WatchId, kind: Kind, seen: &HashSet<ObjectKey>) {
         let mut inner = self.lock();
         let broken = inner.broken.keys().filter(|(of, _)| *of == kind).map(|(_, key)| key);
-        let named = inner.secrets.names().filter(|_| kind == Kind::Secret);
+        let named = inner.wanted.names(kind);
         let gone: Vec<ObjectKey> = (inner.keys(kind).chain(broken).chain(named))
             .filter(|key| id.covers(key) && !seen.contains(*key))
             .cloned()
@@ -227,7 +227,7 @@ impl Shared {
             // Nodes of a map that grew in order are half empty; those of one that is made at once are full.
             *objects = std::mem::take(objects).into_iter().collect();
         }
-        let wants = inner.secrets.stale || kind == Kind::Secret;
+        let wants = inner.wanted.stale || FETCHED.contains(&kind);
         drop(inner);
         self.changed(wants);
     }

@@ -197,7 +197,7 @@ fn ids(namespaces: &[String]) -> Vec<WatchId> {
 
 fn watch_all(ids: Vec<WatchId>, client: &Client, shared: &Arc<Shared>) {
     let recovered = Arc::new(Notify::new());
-    let secrets = ids.iter().find(|id| id.subject == Subject::Objects(Kind::Secret)).cloned();
+    let fetched = ids.iter().find(|id| id.subject == Subject::Objects(Kind::Secret)).cloned();
     for id in ids {
         let (of, client, kept, recovered) =
             (id.clone(), client.clone(), Arc::clone(shared), Arc::clone(&recovered));
@@ -205,7 +205,7 @@ fn watch_all(ids: Vec<WatchId>, client: &Client, shared: &Arc<Shared>) {
             move || super::watch::run(of.clone(), client.clone(), Arc::clone(&kept), Arc::clone(&recovered));
         tokio::spawn(keep_running(id, Arc::clone(shared), watch));
     }
-    let Some(id) = secrets else { return };
+    let Some(id) = fetched else { return };
     let (client, fetched) = (client.clone(), Arc::clone(shared));
     let fetch = move || fetch::run(client.clone(), Arc::clone(&fetched));
     tokio::spawn(keep_running(id, Arc::clone(shared), fetch));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_api_types::{
-    BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, GATEWAY_GROUP, Kind, ObjectKey,
+    BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, GATEWAY_GROUP, ObjectKey,
 };
 use jiff::Timestamp;
 use kube::core::ApiResource;
@@ -17,6 +17,7 @@ use super::kinds::Subject;
 use super::object::typed;
 use super::served;
 use super::shared::{Shared, WatchId};
+use super::wanted::FETCHED;
 use crate::kube_watch::{ApiError, Handler, Item, Watch, request};
 
 /// Interval of requests for what the server has not refused for long.
@@ -82,8 +83,8 @@ impl Handler for Keep {
     fn apply<const META: bool>(&mut self, item: Item<META>) {
         let key = item.key();
         match self.id.subject {
-            Subject::Objects(Kind::Secret) => {
-                self.shared.see_secret(&self.id, key, item.resource_version().unwrap_or_default());
+            Subject::Objects(kind) if FETCHED.contains(&kind) => {
+                self.shared.see(&self.id, (kind, key), item.resource_version().unwrap_or_default());
             }
             Subject::Objects(kind) => {
                 if !self.shared.has(kind, item.metadata()) {

@@ -148,6 +148,12 @@ counters! {
     tls_handshakes: Total,
     /// TLS handshakes for which the client came with a good ticket, which spares both sides the costly half.
     tls_resumed: Total,
+    /// TLS handshakes with backends completed.
+    upstream_tls_handshakes: Total,
+    /// TLS handshakes with backends that resumed a session, which spares both sides the costly half.
+    upstream_tls_resumed: Total,
+    /// TLS handshakes with backends that failed.
+    upstream_tls_failures: Total,
     /// Access log lines lost because the log could not keep up.
     log_dropped: Total,
     /// Connections aborted at the end of a drain.

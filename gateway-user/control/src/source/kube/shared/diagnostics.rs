@@ -1,4 +1,4 @@
-//! Diagnostics of watches and Secrets.
+//! Diagnostics of watches, and of objects that are fetched one by one.
 
 use std::collections::BTreeSet;
 
@@ -21,9 +21,10 @@ impl Inner {
             .map(|(id, _)| id)
             .collect();
         let Some(first) = missing.first() else {
-            let pending = self.secrets.pending(|key| self.held(Kind::Secret, key).is_some());
-            return (pending > 0)
-                .then(|| format!("waiting for {pending} certificates that Gateways refer to"));
+            let pending = self.wanted.pending(|(kind, key)| self.held(*kind, key).is_some());
+            return (pending > 0).then(|| {
+                format!("waiting for {pending} certificates that Gateways and BackendTLSPolicies refer to")
+            });
         };
         let state = self.watches.get(*first)?;
         Some(match state.current_error() {
@@ -36,23 +37,22 @@ impl Inner {
 
     pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
         let broken = self.broken.values().flatten().cloned();
-        self.diagnostics_of_watches().into_iter().chain(broken).chain(self.diagnostics_of_secrets()).collect()
+        self.diagnostics_of_watches().into_iter().chain(broken).chain(self.diagnostics_of_wanted()).collect()
     }
 
-    pub(super) fn diagnostics_of_secrets(&self) -> impl Iterator<Item = Diagnostic> {
-        let failed = self.secrets.failures().map(|(key, why)| {
-            let held = self.held(Kind::Secret, key).is_some();
-            let rest = if held {
-                "its last version stays in force"
-            } else {
-                "listeners that refer to it have no certificate"
+    pub(super) fn diagnostics_of_wanted(&self) -> impl Iterator<Item = Diagnostic> {
+        let failed = self.wanted.failures().map(|((kind, key), why)| {
+            let rest = match (self.held(*kind, key).is_some(), kind) {
+                (true, _) => "its last version stays in force",
+                (false, Kind::Secret) => "listeners that refer to it have no certificate",
+                (false, _) => "BackendTLSPolicies that refer to it trust nobody",
             };
-            about_secret(Severity::Error, key, format!("cannot be read, so {rest}; tried again: {why}"))
+            about(*kind, key, format!("cannot be read, so {rest}; tried again: {why}"))
         });
-        let keyless = self.secrets.without_key().map(|key| {
+        let keyless = self.wanted.without_key().map(|key| {
             let message = "its private key is not kept on disk (--last-good=no-keys), so listeners that refer to it have no \
                            certificate until the API server responds";
-            about_secret(Severity::Error, key, message.to_owned())
+            about(Kind::Secret, key, message.to_owned())
         });
         failed.chain(keyless)
     }
@@ -101,13 +101,12 @@ impl Inner {
     }
 }
 
-fn about_secret(severity: Severity, key: &ObjectKey, message: String) -> Diagnostic {
-    let object = format!("{} {key}", Kind::Secret);
+fn about(kind: Kind, key: &ObjectKey, message: String) -> Diagnostic {
     Diagnostic {
         file: "".into(),
         position: Position::default(),
-        severity,
-        object,
+        severity: Severity::Error,
+        object: format!("{kind} {key}"),
         field: String::new(),
         message,
     }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::load::Diagnostic;
 use gateway_api_types::{Kind, Object, ObjectKey};
-use gateway_translate::secret_wants;
+use gateway_translate::object_wants;
 use jiff::Timestamp;
 
 use super::diagnostics::outcome;
 use super::{Inner, WatchId};
 use crate::source::kube::fair;
 use crate::source::kube::held::StoredObject;
-use crate::source::kube::secrets::Secrets;
+use crate::source::kube::wanted::{FETCHED, Wanted};
 
 impl Inner {
     pub(super) fn held(&self, kind: Kind, key: &ObjectKey) -> Option<&StoredObject> {
@@ -29,7 +29,7 @@ impl Inner {
                 let mended = self.broken.remove(&place).is_some();
                 let changed = self.hold(kind, &place.1, object);
                 if changed {
-                    self.secrets.stale |= Secrets::depend_on(kind);
+                    self.wanted.stale |= Wanted::depend_on(kind);
                     self.dirty.insert(place);
                 }
                 if changed || mended {
@@ -56,9 +56,9 @@ impl Inner {
         }
     }
 
-    /// Finds out anew which Secrets are wanted, if that may have changed, and forgets the others.
+    /// Finds out anew which objects are wanted, if that may have changed, and forgets the others.
     pub(super) fn refresh_wants(&mut self) {
-        if !self.secrets.stale {
+        if !self.wanted.stale {
             return;
         }
         let all = |kind: Kind| {
@@ -76,13 +76,17 @@ impl Inner {
             Object::ReferenceGrant(grant) => Some(&**grant),
             _ => None,
         });
-        let wants = secret_wants(classes, gateways, grants, &self.secrets.options);
-        self.secrets.want(wants);
-        let of_secrets = |place: &&(Kind, ObjectKey)| place.0 == Kind::Secret;
-        let broken = self.broken.keys().filter(of_secrets).map(|(_, key)| key);
-        let unwanted = self.keys(Kind::Secret).chain(broken).filter(|key| !self.secrets.is_wanted(key));
-        for key in unwanted.cloned().collect::<Vec<_>>() {
-            self.drop_held((Kind::Secret, key));
+        let policies = all(Kind::BackendTlsPolicy).filter_map(|object| match object {
+            Object::BackendTlsPolicy(policy) => Some(&**policy),
+            _ => None,
+        });
+        let wants = object_wants(classes, gateways, grants, policies, &self.wanted.options);
+        self.wanted.want(wants);
+        let held = FETCHED.into_iter().flat_map(|kind| self.keys(kind).map(move |key| (kind, key.clone())));
+        let broken = self.broken.keys().filter(|(kind, _)| FETCHED.contains(kind)).cloned();
+        let unwanted = held.chain(broken).filter(|place| !self.wanted.is_wanted(place));
+        for place in unwanted.collect::<Vec<_>>() {
+            self.drop_held(place);
         }
     }
 
@@ -92,10 +96,9 @@ impl Inner {
         if everything {
             return dirty;
         }
-        let (held_up, ready): (BTreeSet<_>, BTreeSet<_>) = dirty.into_iter().partition(|(kind, key)| {
-            let secret = |key: &ObjectKey| self.held(Kind::Secret, key).is_some();
-            self.held(*kind, key).is_some() && self.secrets.hold_up(*kind, key, secret)
-        });
+        let held = |(kind, key): &(Kind, ObjectKey)| self.held(*kind, key).is_some();
+        let (held_up, ready): (BTreeSet<_>, BTreeSet<_>) =
+            dirty.into_iter().partition(|place| held(place) && self.wanted.hold_up(place, held));
         let mut behind = self.behind.take();
         let changes =
             ready.iter().map(|place| (place, self.held(place.0, &place.1).map(StoredObject::object)));
@@ -121,10 +124,9 @@ impl Inner {
     }
 
     pub(super) fn forget(&mut self, kind: Kind, key: ObjectKey) {
-        if kind == Kind::Secret {
-            self.secrets.remove(&key);
-        }
-        self.drop_held((kind, key));
+        let place = (kind, key);
+        self.wanted.remove(&place);
+        self.drop_held(place);
     }
 
     pub(super) fn drop_held(&mut self, place: (Kind, ObjectKey)) {
@@ -132,7 +134,7 @@ impl Inner {
         let broken = self.broken.remove(&place).is_some();
         let held = self.drop_object(kind, &place.1);
         if held {
-            self.secrets.stale |= Secrets::depend_on(kind);
+            self.wanted.stale |= Wanted::depend_on(kind);
             self.dirty.insert(place);
         }
         if held || broken {
