@@ -1,5 +1,6 @@
 //! A cluster under watch, against a server that fails in every way we know.
 
+mod config_maps;
 mod failures;
 mod nodes;
 mod objects;
