@@ -23,13 +23,18 @@ const OWN_CRD: &str = "deploy/crds/gatewayconfigs.yaml";
 
 /// Kinds of the core, each with the document and the definition that describe it. `ObjectMeta` holds for
 /// every kind: CRDs leave `metadata` to the API server.
-const CORE: [(&str, &str, &str); 7] = [
+const CORE: [(&str, &str, &str); 8] = [
     ("objectmeta", "api__v1_openapi.json", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
     ("namespace", "api__v1_openapi.json", "io.k8s.api.core.v1.Namespace"),
     ("node", "api__v1_openapi.json", "io.k8s.api.core.v1.Node"),
     ("service", "api__v1_openapi.json", "io.k8s.api.core.v1.Service"),
     ("secret", "api__v1_openapi.json", "io.k8s.api.core.v1.Secret"),
     ("configmap", "api__v1_openapi.json", "io.k8s.api.core.v1.ConfigMap"),
+    (
+        "clustertrustbundle",
+        "apis__certificates.k8s.io__v1_openapi.json",
+        "io.k8s.api.certificates.v1.ClusterTrustBundle",
+    ),
     ("endpointslice", "apis__discovery.k8s.io__v1_openapi.json", "io.k8s.api.discovery.v1.EndpointSlice"),
 ];
 

@@ -12,6 +12,7 @@ macro_rules! for_each_kind {
             EndpointSlice(k8s_openapi::api::discovery::v1::EndpointSlice) endpoint_slices,
             Secret(k8s_openapi::api::core::v1::Secret) secrets,
             ConfigMap(k8s_openapi::api::core::v1::ConfigMap) config_maps,
+            ClusterTrustBundle(k8s_openapi::api::certificates::v1::ClusterTrustBundle) cluster_trust_bundles,
             GatewayClass(crate::GatewayClass) gateway_classes,
             Gateway(crate::Gateway) gateways,
             GatewayConfig(crate::GatewayConfig) gateway_configs,
@@ -79,7 +80,10 @@ for_each_kind!(kind);
 impl Kind {
     /// True if its objects live in namespaces.
     pub const fn namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node | Self::GatewayClass | Self::XMesh)
+        !matches!(
+            self,
+            Self::Namespace | Self::Node | Self::ClusterTrustBundle | Self::GatewayClass | Self::XMesh
+        )
     }
 
     /// The versions that the API server serves, ours first. Of one kind they differ in validation, not in
@@ -90,6 +94,7 @@ impl Kind {
             Self::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
             Self::TcpRoute | Self::UdpRoute => &["v1", "v1alpha2"],
             Self::BackendTlsPolicy => &["v1", "v1alpha3"],
+            Self::ClusterTrustBundle => &["v1", "v1beta1", "v1alpha1"],
             Self::GatewayConfig
             | Self::XBackend
             | Self::XBackendTrafficPolicy
@@ -103,7 +108,12 @@ impl Kind {
     pub const fn has_status(self) -> bool {
         !matches!(
             self,
-            Self::EndpointSlice | Self::Secret | Self::ConfigMap | Self::GatewayConfig | Self::ReferenceGrant
+            Self::EndpointSlice
+                | Self::Secret
+                | Self::ConfigMap
+                | Self::ClusterTrustBundle
+                | Self::GatewayConfig
+                | Self::ReferenceGrant
         )
     }
 

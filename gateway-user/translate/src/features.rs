@@ -124,7 +124,7 @@ mod tests {
             channel: Some("experimental".into()),
         };
         let definitions = versions.iter().map(|(name, version)| ((*name).to_owned(), definition(version)));
-        of(Some(&InstalledApi { definitions: definitions.collect() }))
+        of(Some(&InstalledApi { definitions: definitions.collect(), ..InstalledApi::default() }))
     }
 
     fn has(support: &Support, feature: &str) -> bool {

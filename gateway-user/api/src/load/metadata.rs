@@ -76,6 +76,8 @@ const LABEL: &str =
     "must be at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends (RFC 1123 label)";
 const SUBDOMAIN: &str =
     "must be at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends (RFC 1123 subdomain)";
+/// The name of a signer, its slash as a colon, comes before a colon and the name (`ClusterTrustBundleSpec.signerName`).
+const SIGNED: &str = "must be one or more parts of a-z, 0-9, '-' and '.', with a letter or digit at both ends and colons between them";
 
 fn check_name(kind: Kind, metadata: &Node, diagnostics: &mut Vec<FieldDiagnostic>) {
     let Some(name) = metadata.get("name").filter(|n| n.tree != Tree::Null && n.as_str() != Some("")) else {
@@ -88,6 +90,7 @@ fn check_name(kind: Kind, metadata: &Node, diagnostics: &mut Vec<FieldDiagnostic
     // Both become part of DNS names, where a dot would end the label.
     let (valid, rule) = match kind {
         Kind::Namespace | Kind::Service => (is_dns1123_label(text), LABEL),
+        Kind::ClusterTrustBundle => (text.split(':').all(is_dns1123_subdomain), SIGNED),
         _ => (is_dns1123_subdomain(text), SUBDOMAIN),
     };
     if !valid {

@@ -95,6 +95,7 @@ pub(crate) const fn source(kind: Kind) -> &'static str {
         Kind::EndpointSlice => include_str!("../../schemas/endpointslice.json"),
         Kind::Secret => include_str!("../../schemas/secret.json"),
         Kind::ConfigMap => include_str!("../../schemas/configmap.json"),
+        Kind::ClusterTrustBundle => include_str!("../../schemas/clustertrustbundle.json"),
         Kind::GatewayClass => include_str!("../../schemas/gatewayclass.json"),
         Kind::Gateway => include_str!("../../schemas/gateway.json"),
         Kind::GatewayConfig => include_str!("../../schemas/gatewayconfig.json"),

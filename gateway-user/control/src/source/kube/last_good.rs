@@ -129,7 +129,10 @@ pub(super) fn read(path: &Path, scope: &Scope, keys: &KeptKeys) -> Option<Resour
             let definitions = definitions.into_iter();
             let definitions = definitions
                 .map(|(name, bundle_version, channel)| (name, Definition { bundle_version, channel }));
-            objects.installed = Some(Arc::new(InstalledApi { definitions: definitions.collect() }));
+            objects.installed = Some(Arc::new(InstalledApi {
+                definitions: definitions.collect(),
+                ..InstalledApi::default()
+            }));
             Some(objects)
         }
         Ok(_) => None,

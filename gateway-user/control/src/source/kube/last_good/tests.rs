@@ -23,7 +23,7 @@ fn objects() -> ResourceSet {
         .collect();
     let definition = Definition { bundle_version: Some("v1.6.3".into()), channel: None };
     let definitions = [("x".to_owned(), definition)].into_iter().collect();
-    set.installed = Some(Arc::new(InstalledApi { definitions }));
+    set.installed = Some(Arc::new(InstalledApi { definitions, ..InstalledApi::default() }));
     set
 }
 
@@ -144,7 +144,10 @@ fn the_format_is_byte_for_byte_as_it_was() {
         ("gateways.gateway.networking.k8s.io".to_owned(), definition),
         ("x.example".to_owned(), Definition { bundle_version: None, channel: None }),
     ];
-    whole.installed = Some(Arc::new(InstalledApi { definitions: definitions.into_iter().collect() }));
+    whole.installed = Some(Arc::new(InstalledApi {
+        definitions: definitions.into_iter().collect(),
+        ..InstalledApi::default()
+    }));
     let mut without_keys = whole.clone();
     let secrets = without_keys.secrets.iter().map(|(key, secret)| {
         let mut value = serde_json::to_value(&**secret).unwrap();
