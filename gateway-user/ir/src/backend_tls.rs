@@ -53,6 +53,8 @@ pub struct TrustBundle {
 pub enum TrustSource {
     /// Key `ca.crt` of a ConfigMap.
     ConfigMap(ObjectName),
+    /// A ClusterTrustBundle, by its name.
+    ClusterTrustBundle(Box<str>),
     /// The bundle of the system.
     System,
 }
@@ -61,6 +63,7 @@ impl fmt::Display for TrustSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ConfigMap(name) => write!(f, "ConfigMap/{name}"),
+            Self::ClusterTrustBundle(name) => write!(f, "ClusterTrustBundle/{name}"),
             Self::System => f.write_str("System"),
         }
     }

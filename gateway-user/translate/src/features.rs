@@ -14,9 +14,10 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 33] = [
+const CLAIMED: [(&str, Minor); 34] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
+    ("ClusterTrustBundle", V1_7),
     ("GRPCRoute", V1_6),
     ("GRPCRouteNamedRouteRule", V1_6),
     ("GRPCRouteRequestHeaderModifier", V1_7),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, Objects, ResourceSet};
 use gateway_ir::{ObjectName, RouteId};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Secret, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -149,17 +149,6 @@ impl<'a> View<'a> {
         ports.find(is_it)?.name.as_deref()
     }
 
-    pub(crate) fn config_map(&self, namespace: &str, name: &str) -> Option<&'a Arc<ConfigMap>> {
-        self.resources.config_maps.get(&ObjectKey::new(namespace, name))
-    }
-
-    /// ConfigMaps of one namespace for suggestions.
-    pub(crate) fn config_map_names(&self, namespace: &str) -> impl Iterator<Item = &'a str> {
-        let maps = self.resources.config_maps.range(ObjectKey::new(namespace, "")..);
-        let here = maps.take_while(move |(key, _)| key.namespace == namespace).take(CANDIDATES_MAX);
-        here.map(|(key, _)| key.name.as_str())
-    }
-
     /// The labels of a Namespace object; `None` if there is no such object.
     pub(crate) fn namespace_labels(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
         let object = self.resources.namespaces.get(&ObjectKey::new("", namespace))?;
@@ -233,4 +222,11 @@ pub(crate) fn gateway_ref(name: &ObjectName) -> ObjectRef {
 pub(crate) fn route_ref(id: &RouteId) -> ObjectRef {
     let key = ObjectKey::new(&*id.object.namespace, &*id.object.name);
     ObjectRef { kind: route::object_kind(id.kind), key }
+}
+
+/// Names of objects of one namespace, for suggestions.
+pub(crate) fn names_in<'a, T>(objects: &'a Objects<T>, namespace: &str) -> impl Iterator<Item = &'a str> {
+    let objects = objects.range(ObjectKey::new(namespace, "")..);
+    let here = objects.take_while(move |(key, _)| key.namespace == namespace).take(CANDIDATES_MAX);
+    here.map(|(key, _)| key.name.as_str())
 }

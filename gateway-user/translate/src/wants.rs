@@ -14,8 +14,8 @@ use crate::grants::{Grants, Referent, Referrer};
 type Place = (Kind, ObjectKey);
 
 /// The Secrets that each Gateway of our classes refers to for its listeners and for backends, with leave: in its own
-/// namespace, or where a ReferenceGrant allows it; and the ConfigMaps that BackendTLSPolicies refer to. Their existence
-/// plays no part. Objects that refer to none are left out.
+/// namespace, or where a ReferenceGrant allows it; and the ConfigMaps and ClusterTrustBundles that BackendTLSPolicies refer to.
+/// Their existence plays no part. Objects that refer to none are left out.
 pub fn object_wants<'a>(
     classes: impl Iterator<Item = &'a GatewayClass>,
     gateways: impl Iterator<Item = &'a Gateway>,
@@ -29,7 +29,7 @@ pub fn object_wants<'a>(
     let of_gateways = gateways
         .filter(|gateway| ours.contains(&*gateway.spec.gateway_class_name))
         .filter_map(|gateway| secrets(gateway, &grants));
-    of_gateways.chain(policies.filter_map(config_maps)).collect()
+    of_gateways.chain(policies.filter_map(authorities)).collect()
 }
 
 fn secrets(gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Place>)> {
@@ -48,13 +48,22 @@ fn secrets(gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Pl
     (!permitted.is_empty()).then_some(((Kind::Gateway, key), permitted))
 }
 
-fn config_maps(policy: &BackendTlsPolicy) -> Option<(Place, BTreeSet<Place>)> {
+fn authorities(policy: &BackendTlsPolicy) -> Option<(Place, BTreeSet<Place>)> {
     let key = ObjectKey::of(&policy.metadata);
-    let is_map = |one: &&LocalObjectReference| one.group.is_empty() && one.kind == "ConfigMap";
-    let references = policy.spec.validation.ca_certificate_refs.iter().filter(is_map);
+    let references = &policy.spec.validation.ca_certificate_refs;
     let wanted: BTreeSet<_> =
-        references.map(|one| (Kind::ConfigMap, ObjectKey::new(&*key.namespace, &*one.name))).collect();
+        references.iter().filter_map(|one| authority_place(&key.namespace, one)).collect();
     (!wanted.is_empty()).then_some(((Kind::BackendTlsPolicy, key), wanted))
+}
+
+/// The object with authorities that a policy of this namespace refers to; `None` if its kind holds none.
+pub(crate) fn authority_place(namespace: &str, reference: &LocalObjectReference) -> Option<Place> {
+    let LocalObjectReference { group, kind, name } = reference;
+    match Kind::find(group, kind)? {
+        kind @ Kind::ConfigMap => Some((kind, ObjectKey::new(namespace, &**name))),
+        kind @ Kind::ClusterTrustBundle => Some((kind, ObjectKey::new("", &**name))),
+        _ => None,
+    }
 }
 
 fn is_secret(reference: &SecretObjectReference) -> bool {
@@ -98,7 +107,8 @@ mod tests {
             json!({"kind": "BackendTLSPolicy", "metadata": {"name": "p", "namespace": "apps"}, "spec": {
                 "targetRefs": [{"group": "", "kind": "Service", "name": "app"}],
                 "validation": {"hostname": "app.example", "caCertificateRefs": [
-                    {"group": "", "kind": "ConfigMap", "name": "ca"}, {"group": "example.com", "kind": "Bundle", "name": "b"}]}}}),
+                    {"group": "", "kind": "ConfigMap", "name": "ca"}, {"group": "example.com", "kind": "Bundle", "name": "b"},
+                    {"group": "certificates.k8s.io", "kind": "ClusterTrustBundle", "name": "all"}]}}}),
         ]
         .into_iter()
         .map(typed)
@@ -118,7 +128,7 @@ mod tests {
             text.collect::<Vec<_>>(),
             [
                 "Gateway edge/one: Secret certs/granted, Secret edge/own, Secret edge/shown",
-                "BackendTLSPolicy apps/p: ConfigMap apps/ca",
+                "BackendTLSPolicy apps/p: ConfigMap apps/ca, ClusterTrustBundle all",
             ]
         );
     }

@@ -105,6 +105,27 @@ spec:
             ("/tls/a~1s:80 over TLS/subject_alt_names/1/Hostname", "\"t.a.svc\""),
         ],
     },
+    Probe {
+        feature: "ClusterTrustBundle",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: concat!(
+            include_str!("common/trust.yaml"),
+            "
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {name: p, namespace: a}
+spec:
+  targetRefs: [{group: '', kind: Service, name: s}]
+  validation:
+    hostname: s.a.svc
+    caCertificateRefs: [{group: certificates.k8s.io, kind: ClusterTrustBundle, name: roots}]
+"
+        ),
+        wants: &[
+            ("/tls/a~1s:80 over TLS/trust/0/source/ClusterTrustBundle", "\"roots\""),
+            ("/tls/a~1s:80 over TLS/trust/0/certificates", "1"),
+        ],
+    },
     grpc_probe(
         "GRPCRoute",
         "

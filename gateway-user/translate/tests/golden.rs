@@ -5,14 +5,17 @@
 //! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case
 //! replaces one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
 //! `# with: host-ownership=oldest-namespace`, `# with: address-ownership=shared` or `# with: system-authorities` sets an
-//! option, and one like `# with: clientIdleTimeout=20000` the flag behind a setting, in milliseconds.
+//! option, and one like `# with: clientIdleTimeout=20000` the flag behind a setting, in milliseconds. With `# absent: Kind` the
+//! objects are of a cluster whose API server does not serve that kind.
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use gateway_api_types::{Kind, ObjectKey, ResourceSet};
+use gateway_api_types::{BUNDLE_VERSION, Definition, InstalledApi, Kind, ObjectKey, ResourceSet};
 use gateway_ir::Setting;
 use gateway_translate::{AddressOwnership, HostOwnership, SystemAuthorities, TranslateOptions, translate};
 
@@ -75,13 +78,26 @@ fn resources(root: &Path, case: &Path, input: &str) -> Result<ResourceSet, Strin
     }
     for line in input.lines().filter_map(|line| line.strip_prefix("# without: ")) {
         let (kind, name) = line.split_once(' ').ok_or("write `# without: Kind namespace/name`")?;
-        let kind = Kind::ALL.iter().find(|k| k.as_str() == kind).ok_or(format!("no kind {kind}"))?;
+        let kind = self::kind(kind)?;
         let (namespace, name) = name.split_once('/').unwrap_or(("", name));
-        set.remove(*kind, &ObjectKey::new(namespace, name)).ok_or(format!("nothing to drop: {line}"))?;
+        set.remove(kind, &ObjectKey::new(namespace, name)).ok_or(format!("nothing to drop: {line}"))?;
+    }
+    let absent = input.lines().filter_map(|line| line.strip_prefix("# absent: ")).map(kind);
+    let absent = absent.collect::<Result<BTreeSet<_>, _>>()?;
+    if !absent.is_empty() {
+        let bundle_version = Some(BUNDLE_VERSION.to_owned());
+        let definition = Definition { bundle_version, ..Definition::default() };
+        let definitions = [("gateways.gateway.networking.k8s.io".to_owned(), definition)].into();
+        set.installed = Some(Arc::new(InstalledApi { definitions, absent }));
     }
     let file = case.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     add(&mut set, input, file)?;
     Ok(set)
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    let found = Kind::ALL.iter().copied().find(|kind| kind.as_str() == name);
+    found.ok_or_else(|| format!("no kind {name}"))
 }
 
 fn add(set: &mut ResourceSet, text: &str, file: &str) -> Result<(), String> {

@@ -152,6 +152,7 @@ fn backend_tls(number: usize) -> Arc<BackendTls> {
         trust: match number {
             0 => Vec::new(),
             1 => vec![bundle(TrustSource::System, 0)],
+            2 => vec![bundle(TrustSource::ClusterTrustBundle("x.example:y:z".into()), 1)],
             _ => vec![bundle(TrustSource::ConfigMap(name("ca")), 1), bundle(TrustSource::System, 0)],
         },
         fault: (number == 0).then(|| "none".into()),

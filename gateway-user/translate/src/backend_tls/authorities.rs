@@ -3,29 +3,29 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_api_types::{LocalObjectReference, ObjectKey};
+use gateway_api_types::{Kind, LocalObjectReference, ObjectKey};
 use gateway_ir::{ObjectName, TrustBundle, TrustSource};
 use gateway_tls::read_authorities;
-use k8s_openapi::api::core::v1::ConfigMap;
 
+use super::holder::Holder;
 use crate::diagnostics::ConfigError;
 use crate::reason;
-use crate::suggest::{self, SearchBudget};
 use crate::view::View;
+use crate::wants::authority_place;
 
-/// The entry of a ConfigMap that is read (`BackendTLSPolicyValidation.caCertificateRefs`).
-const ENTRY: &str = "ca.crt";
+/// Kind and name.
+type Place = (Kind, ObjectKey);
 
-/// The result for every ConfigMap that was read, once for each of its versions.
+/// The result for every object that was read, once for each of its versions.
 #[derive(Debug, Default)]
 pub(super) struct Authorities {
-    known: BTreeMap<ObjectKey, CachedBundle>,
+    known: BTreeMap<Place, CachedBundle>,
     round: u64,
 }
 
 #[derive(Debug)]
 struct CachedBundle {
-    map: Arc<ConfigMap>,
+    holder: Holder,
     /// The certificates, or the mistake in them.
     outcome: Result<Arc<TrustBundle>, String>,
     /// The round in which it was last asked for.
@@ -53,56 +53,57 @@ impl Authorities {
         reference: &LocalObjectReference,
         field: &str,
     ) -> Result<Arc<TrustBundle>, ConfigError> {
-        let LocalObjectReference { group, kind, name } = reference;
-        if !group.is_empty() || kind != "ConfigMap" {
+        let invalid_kind = |message| ConfigError::new(reason::INVALID_KIND, format!("{field}.kind"), message);
+        let Some(place) = authority_place(namespace, reference) else {
+            let LocalObjectReference { group, kind, .. } = reference;
             let group = if group.is_empty() { "core" } else { group };
-            let message = format!(
-                "kind {kind} of group {group} holds no authorities that can be read; refer to a core ConfigMap with an entry {ENTRY}"
-            );
-            return Err(ConfigError::new(reason::INVALID_KIND, format!("{field}.kind"), message));
-        }
+            return Err(invalid_kind(format!(
+                "kind {kind} of group {group} holds no authorities that can be read; refer to a core ConfigMap with an \
+                 entry ca.crt, or to a ClusterTrustBundle of group certificates.k8s.io"
+            )));
+        };
         let invalid = |message: String| {
             ConfigError::new(reason::INVALID_CA_CERTIFICATE_REF, format!("{field}.name"), message)
         };
-        let Some(map) = view.config_map(namespace, name) else {
-            let near = view.config_map_names(namespace);
-            let hint = suggest::did_you_mean(name, near, &SearchBudget::default());
-            return Err(invalid(format!("no ConfigMap \"{namespace}/{name}\"")).with_hint(hint));
+        let Some(holder) = Holder::find(view.resources, &place) else {
+            let (kind, key) = &place;
+            if view.resources.installed.as_ref().is_some_and(|installed| installed.absent.contains(kind)) {
+                return Err(invalid_kind(format!(
+                    "the API server serves no {kind}s; have it serve them (group {}), or refer to a ConfigMap",
+                    kind.group()
+                )));
+            }
+            let hint = Holder::hint(view.resources, &place);
+            return Err(invalid(format!("no {kind} {:?}", key.to_string())).with_hint(hint));
         };
-        let outcome = self.read(namespace, name, map);
-        outcome.map_err(|why| invalid(format!("ConfigMap \"{namespace}/{name}\": {why}")))
+        let about = format!("{} {:?}", place.0, place.1.to_string());
+        self.read(place, holder).map_err(|why| invalid(format!("{about}: {why}")))
     }
 
-    fn read(
-        &mut self,
-        namespace: &str,
-        name: &str,
-        map: &Arc<ConfigMap>,
-    ) -> Result<Arc<TrustBundle>, String> {
-        let key = ObjectKey::new(namespace, name);
-        if let Some(known) = self.known.get_mut(&key).filter(|known| Arc::ptr_eq(&known.map, map)) {
+    fn read(&mut self, place: Place, holder: Holder) -> Result<Arc<TrustBundle>, String> {
+        let known = self.known.get_mut(&place);
+        if let Some(known) = known.filter(|known| known.holder.is_same(&holder)) {
             known.used = self.round;
             return known.outcome.clone();
         }
-        let source = TrustSource::ConfigMap(ObjectName::new(namespace, name));
-        let mut outcome = bundle(source, map).map(Arc::new);
-        if let (Ok(new), Some(CachedBundle { outcome: Ok(old), .. })) = (&mut outcome, self.known.get(&key))
+        let mut outcome = bundle(&place, &holder).map(Arc::new);
+        if let (Ok(new), Some(CachedBundle { outcome: Ok(old), .. })) = (&mut outcome, self.known.get(&place))
             && *new == *old
         {
             *new = Arc::clone(old);
         }
-        let known = CachedBundle { map: Arc::clone(map), outcome: outcome.clone(), used: self.round };
-        self.known.insert(key, known);
+        let known = CachedBundle { holder, outcome: outcome.clone(), used: self.round };
+        self.known.insert(place, known);
         outcome
     }
 }
 
-fn bundle(source: TrustSource, map: &ConfigMap) -> Result<TrustBundle, String> {
-    let text = map.data.as_ref().and_then(|data| data.get(ENTRY)).map(String::as_bytes);
-    let binary = || map.binary_data.as_ref().and_then(|data| data.get(ENTRY)).map(|bytes| bytes.0.as_slice());
-    let entry = text
-        .or_else(binary)
-        .ok_or_else(|| format!("it has no entry {ENTRY}; put the authorities' certificates there, in PEM"))?;
-    let certificates = read_authorities(entry).map_err(|error| format!("{ENTRY}: {error}"))?;
+fn bundle((kind, key): &Place, holder: &Holder) -> Result<TrustBundle, String> {
+    let (field, pem) = holder.pem()?;
+    let certificates = read_authorities(pem).map_err(|error| format!("{field}: {error}"))?;
+    let source = match kind {
+        Kind::ClusterTrustBundle => TrustSource::ClusterTrustBundle(key.name.as_str().into()),
+        _ => TrustSource::ConfigMap(ObjectName::new(&*key.namespace, &*key.name)),
+    };
     Ok(TrustBundle { source, certificates })
 }

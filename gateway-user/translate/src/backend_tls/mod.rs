@@ -5,6 +5,7 @@
 
 mod ancestors;
 mod authorities;
+mod holder;
 mod policy;
 mod status;
 mod targets;

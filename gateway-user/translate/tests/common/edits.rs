@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use super::world::{object, typed};
 
+/// A certificate of an authority.
+const AUTHORITY: &str = include_str!("authority.pem");
+
 /// Both Gateways, and for both names of all tenants a Service with an endpoint and a route that uses it: with
 /// little at work, edits would change little. One tenant is over its budget of expressions.
 pub(crate) fn settled() -> Vec<Value> {
@@ -97,12 +100,27 @@ fn rare() -> impl Strategy<Value = Value> {
             let spec = json!({"gatewayClassName": "none", "listeners": [{"name": "l0", "port": 80, "protocol": "HTTP"}]});
             json!({"kind": "Gateway", "metadata": metadata(namespace, "two"), "spec": spec})
         }),
-        2 => (place(), proptest::option::of(select(&["http", "web"][..]))).prop_map(move |((namespace, name), section)| {
-            let mut target = json!({"group": "", "kind": "Service", "name": name});
-            target["sectionName"] = section.map_or(Value::Null, Value::from);
-            let validation = json!({"wellKnownCACertificates": "System", "hostname": "x.example.com"});
-            let spec = json!({"targetRefs": [target], "validation": validation});
-            json!({"kind": "BackendTLSPolicy", "metadata": metadata(namespace, "one"), "spec": spec})
+        2 => (place(), proptest::option::of(select(&["http", "web"][..])), select(&["one", "two"][..]), 0..3_usize)
+            .prop_map(move |((namespace, name), section, policy, trust)| {
+                let mut target = json!({"group": "", "kind": "Service", "name": name});
+                target["sectionName"] = section.map_or(Value::Null, Value::from);
+                let mut validation = json!({"hostname": "x.example.com"});
+                match trust {
+                    0 => validation["wellKnownCACertificates"] = json!("System"),
+                    1 => validation["caCertificateRefs"] = json!([{"group": "", "kind": "ConfigMap", "name": "ca"}]),
+                    _ => {
+                        let reference = json!({"group": "certificates.k8s.io", "kind": "ClusterTrustBundle", "name": "ca"});
+                        validation["caCertificateRefs"] = json!([reference]);
+                    }
+                }
+                let spec = json!({"targetRefs": [target], "validation": validation});
+                json!({"kind": "BackendTLSPolicy", "metadata": metadata(namespace, policy), "spec": spec})
+            }),
+        1 => (select(&["a", "b", "c"][..]), select(&[AUTHORITY, "none"][..])).prop_map(move |(namespace, pem)| {
+            json!({"kind": "ConfigMap", "metadata": metadata(namespace, "ca"), "data": {"ca.crt": pem}})
+        }),
+        1 => select(&[AUTHORITY, "none"][..]).prop_map(|pem| {
+            json!({"kind": "ClusterTrustBundle", "metadata": {"name": "ca"}, "spec": {"trustBundle": pem}})
         }),
         4 => (place(), 0..4_usize).prop_map(move |((namespace, name), index)| {
             json!({"kind": "Service", "metadata": metadata(namespace, name), "spec": service(index)})
