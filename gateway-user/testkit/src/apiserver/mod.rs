@@ -19,7 +19,7 @@ use crate::scratch::Scratch;
 use state::State;
 
 /// The kinds that a gateway reads in a cluster. NodeReports and Leases are not among them: without those, no process leads,
-/// and each says so once.
+/// and each says so once. Nor are ClusterTrustBundles, which few API servers have.
 pub const READ_KINDS: [&str; 15] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",

@@ -6,9 +6,11 @@ use gateway_api_types::{Kind, OWN_GROUP};
 use kube::core::ApiResource;
 use serde_json::Value;
 
+use super::wanted::FETCHED;
+
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
 /// asked for: it would cost memory, and the right to read it.
-pub(super) const WATCHED: [Kind; 14] = [
+pub(super) const WATCHED: [Kind; 15] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::GatewayConfig,
@@ -23,6 +25,7 @@ pub(super) const WATCHED: [Kind; 14] = [
     Kind::EndpointSlice,
     Kind::Secret,
     Kind::ConfigMap,
+    Kind::ClusterTrustBundle,
 ];
 
 /// Subject of one watch.
@@ -63,12 +66,15 @@ impl Subject {
         matches!(self, Self::Objects(kind) if kind.group().starts_with("gateway.") || kind.group() == OWN_GROUP)
     }
 
-    /// True if only metadata is asked for. Of Secrets and ConfigMaps those that are wanted are fetched one by one.
+    /// True if an API server may well have no such kind: it is of a later version of Kubernetes, or behind a feature gate.
+    pub(super) fn is_optional(self) -> bool {
+        self == Self::Objects(Kind::ClusterTrustBundle)
+    }
+
+    /// True if only metadata is asked for, of all [`FETCHED`] kinds among others.
     pub(super) fn metadata_only(self) -> bool {
-        matches!(
-            self,
-            Self::Definitions | Self::Objects(Kind::Namespace | Kind::Node | Kind::Secret | Kind::ConfigMap)
-        )
+        matches!(self, Self::Objects(kind) if FETCHED.contains(&kind))
+            || matches!(self, Self::Definitions | Self::Objects(Kind::Namespace | Kind::Node))
     }
 
     /// Field selector with which the server sends no others.
@@ -130,6 +136,7 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
             keep(object.get_mut("data"), &["ca.crt"]);
             keep(object.get_mut("binaryData"), &["ca.crt"]);
         }
+        Kind::ClusterTrustBundle => keep(object.get_mut("spec"), &["trustBundle"]),
         Kind::Service => keep(object.get_mut("spec"), &SERVICE),
         Kind::EndpointSlice => {
             let endpoints = object.get_mut("endpoints").and_then(Value::as_array_mut);

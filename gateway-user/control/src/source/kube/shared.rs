@@ -232,6 +232,20 @@ impl Shared {
         self.changed(wants);
     }
 
+    /// Notes if the server has no such kind.
+    pub(super) fn set_absent(&self, id: &WatchId, is_absent: bool) {
+        let Subject::Objects(kind) = id.subject else { return };
+        let mut inner = self.lock();
+        let changed = match is_absent {
+            true => inner.installed.absent.insert(kind),
+            false => inner.installed.absent.remove(&kind),
+        };
+        if changed {
+            inner.installed_changed = true;
+            inner.tell();
+        }
+    }
+
     /// Changes what is known of the definitions.
     pub(super) fn install(&self, id: &WatchId, change: impl FnOnce(&mut InstalledApi)) {
         let mut inner = self.lock();

@@ -1,5 +1,5 @@
-//! The objects that are held only where they are wanted: Secrets that a Gateway of ours refers to, with leave, and
-//! ConfigMaps that a BackendTLSPolicy refers to. Of the others the version alone is known.
+//! The objects that are held only where they are wanted: Secrets that a Gateway of ours refers to, with leave, and ConfigMaps
+//! and ClusterTrustBundles that a BackendTLSPolicy refers to. Of the others the version alone is known.
 //!
 //! An intruder in the proxy of one node finds in its memory and in its state directory what it serves with,
 //! and not what else the cluster keeps. A watch of metadata says which there are and when they change; one that is wanted
@@ -11,7 +11,7 @@ use gateway_api_types::{Kind, ObjectKey};
 use gateway_translate::TranslateOptions;
 
 /// The kinds of which only what is wanted is held.
-pub(super) const FETCHED: [Kind; 2] = [Kind::Secret, Kind::ConfigMap];
+pub(super) const FETCHED: [Kind; 3] = [Kind::Secret, Kind::ConfigMap, Kind::ClusterTrustBundle];
 
 /// Kind and name.
 pub(super) type Place = (Kind, ObjectKey);

@@ -18,26 +18,40 @@ use super::object::typed;
 use super::served;
 use super::shared::{Shared, WatchId};
 use super::wanted::FETCHED;
-use crate::kube_watch::{ApiError, Handler, Item, Watch, request};
+use crate::kube_watch::{ApiError, Handler, Item, Watch};
 
 /// Interval of requests for what the server has not refused for long.
 const FIRST_REFUSED: Duration = Duration::from_secs(1);
 /// Interval of requests for what was refused.
 const REFUSED: Duration = Duration::from_secs(8);
 
+/// Interval of looks for a kind that the server may well not have.
+const ABSENT: Duration = Duration::from_secs(60);
+
 /// Follows its objects for ever. `recovered` tells all watches that the server responds again.
 pub(super) async fn run(id: WatchId, client: Client, shared: Arc<Shared>, recovered: Arc<Notify>) {
     let fields = field_selector(&id);
-    let handler = Keep { id: id.clone(), shared };
-    let mut watch = Watch::new(handler).with_fields(fields).with_recovered(recovered);
+    let handler = Keep { id: id.clone(), shared: Arc::clone(&shared) };
+    let mut watch = Watch::new(handler).with_fields(fields).with_recovered(Arc::clone(&recovered));
     loop {
-        let version = match version(&client, id.subject).await {
+        let version = match served::version(&client, id.subject).await {
             Ok(version) => version,
+            Err(ApiError::Missing) if id.subject.is_optional() => {
+                Keep { id: id.clone(), shared: Arc::clone(&shared) }.has_none();
+                // It may have been started anew with the kind when it responds again.
+                let recovered = recovered.notified();
+                tokio::select! {
+                    () = tokio::time::sleep(ABSENT) => {}
+                    () = recovered => {}
+                }
+                continue;
+            }
             Err(error) => {
                 watch.fail(error).await;
                 continue;
             }
         };
+        shared.set_absent(&id, false);
         // Until the kind may be served in another version, or in none.
         let resource = id.subject.api_resource(version);
         if id.subject.metadata_only() {
@@ -62,21 +76,19 @@ fn field_selector(id: &WatchId) -> Option<String> {
     named.or_else(|| id.subject.field_selector().map(str::to_owned))
 }
 
-/// The version in which to ask.
-async fn version(client: &Client, subject: Subject) -> Result<&'static str, ApiError> {
-    match subject {
-        Subject::Objects(kind) if subject.is_custom() => {
-            request(served::version(client, kind)).await?.ok_or(ApiError::Missing)
-        }
-        Subject::Objects(kind) => Ok(kind.version()),
-        Subject::Definitions => Ok("v1"),
-    }
-}
-
 /// Keeps the objects of one watch, and how it is doing.
 struct Keep {
     id: WatchId,
     shared: Arc<Shared>,
+}
+
+impl Keep {
+    /// The server does not have the kind, which is as good as no object of it.
+    fn has_none(mut self) {
+        self.shared.set_absent(&self.id, true);
+        self.retain(&HashSet::new());
+        self.succeeded();
+    }
 }
 
 impl Handler for Keep {

@@ -1,6 +1,6 @@
 //! A cluster under watch, against a server that fails in every way we know.
 
-mod config_maps;
+mod authorities;
 mod failures;
 mod nodes;
 mod objects;
@@ -26,8 +26,14 @@ pub(super) const SLICES: &str = "endpointslices.discovery.k8s.io";
 
 /// A server with every kind that is watched.
 fn server() -> ApiServer {
+    server_without(None)
+}
+
+/// The same but for one kind.
+fn server_without(kind: Option<Kind>) -> ApiServer {
     let plurals: Vec<String> = WATCHED
         .into_iter()
+        .filter(|watched| Some(*watched) != kind)
         .map(Subject::Objects)
         .chain([Subject::Definitions])
         .map(Subject::resource)
