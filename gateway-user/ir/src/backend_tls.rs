@@ -29,6 +29,18 @@ pub struct BackendTls {
     pub refused_gateways: Vec<ObjectName>,
 }
 
+impl BackendTls {
+    /// True if there is an authority to trust.
+    pub fn is_usable(&self) -> bool {
+        !self.trust.is_empty()
+    }
+
+    /// True if requests of this Gateway must not be sent by it.
+    pub fn refuses(&self, gateway: &ObjectName) -> bool {
+        self.refused_gateways.contains(gateway)
+    }
+}
+
 /// A name in a certificate's `subjectAltName` (RFC 5280 section 4.2.1.6).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SubjectAltName {
@@ -59,6 +71,14 @@ pub enum TrustSource {
     System,
 }
 
+impl fmt::Display for SubjectAltName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hostname(name) | Self::Uri(name) => f.write_str(name),
+        }
+    }
+}
+
 impl fmt::Display for TrustSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -69,9 +89,16 @@ impl fmt::Display for TrustSource {
     }
 }
 
+impl fmt::Display for TrustBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.certificates.len() == 1 { "" } else { "s" };
+        write!(f, "{} ({} certificate{plural})", self.source, self.certificates.len())
+    }
+}
+
 impl fmt::Debug for TrustBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} certificates)", self.source, self.certificates.len())
+        fmt::Display::fmt(self, f)
     }
 }
 

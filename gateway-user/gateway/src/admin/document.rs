@@ -2,8 +2,9 @@
 //! apart.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use gateway_ir::{BindAddress, Endpoints};
+use gateway_ir::{BackendTls, BindAddress, ClusterKey, Endpoints, ObjectName};
 use gateway_steer::PlaceholderState;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -44,6 +45,9 @@ pub(crate) struct StatusDocument {
     pub(crate) settings: Vec<SettingLine>,
     /// Every route and parent.
     pub(crate) routes: Vec<RouteLine>,
+    /// Backends that are spoken to over TLS.
+    #[serde(rename = "backendTLS", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) backend_tls: Vec<BackendTlsLine>,
     /// Errors and warnings in files and resources, one line each.
     pub(crate) findings: Vec<String>,
     /// The full status of every object, as the Gateway API has it.
@@ -262,6 +266,46 @@ pub(crate) struct RouteLine {
     pub(crate) parent: String,
     /// Conditions by type.
     pub(crate) conditions: BTreeMap<String, ConditionLine>,
+}
+
+/// A port of a Service that is spoken to over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BackendTlsLine {
+    /// `namespace/service:port`, and the protocol if it is not HTTP/1.1.
+    pub(crate) backend: String,
+    /// The BackendTLSPolicy that says how, `namespace/name`.
+    pub(crate) policy: String,
+    /// The server name that is sent.
+    pub(crate) hostname: String,
+    /// Names of which the certificate must have one, if others than that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) names: Vec<String>,
+    /// Objects that the authorities are from, each with the number of its certificates.
+    pub(crate) trust: Vec<String>,
+    /// The reason that there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fault: Option<String>,
+    /// Gateways that must not use the policy, since its status has no room for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refused_gateways: Vec<String>,
+}
+
+impl BackendTlsLine {
+    /// One for each of these endpoints' clusters that is spoken to over TLS.
+    pub(crate) fn all(endpoints: &Endpoints) -> Vec<Self> {
+        let texts = |all: &[ObjectName]| all.iter().map(ToString::to_string).collect();
+        let line = |(key, tls): (&ClusterKey, &Arc<BackendTls>)| Self {
+            backend: ClusterKey { tls: false, ..key.clone() }.to_string(),
+            policy: tls.policy.to_string(),
+            hostname: tls.hostname.to_string(),
+            names: tls.subject_alt_names.iter().map(ToString::to_string).collect(),
+            trust: tls.trust.iter().map(ToString::to_string).collect(),
+            fault: tls.fault.as_deref().map(str::to_owned),
+            refused_gateways: texts(&tls.refused_gateways),
+        };
+        endpoints.tls.iter().map(line).collect()
+    }
 }
 
 /// One condition.

@@ -10,6 +10,7 @@ use gateway_ir::{Endpoints, Ir};
 use gateway_translate::{Diagnostic, StatusSet};
 use serde::Serialize;
 
+use super::document::BackendTlsLine;
 use super::{Shared, document};
 use crate::cmd::version::{VERSIONS, Versions};
 use crate::flags::Effective;
@@ -26,6 +27,8 @@ struct Dump<'a> {
     last_error: Option<&'a str>,
     ir: Option<&'a Ir>,
     endpoints: Option<Served<'a>>,
+    #[serde(rename = "backendTLS", skip_serializing_if = "Vec::is_empty")]
+    backend_tls: Vec<BackendTlsLine>,
     steered: Vec<String>,
     refused: Vec<String>,
     status: &'a StatusSet,
@@ -58,6 +61,7 @@ impl<'a> Dump<'a> {
             last_error: view.last_error.as_deref(),
             ir: live.map(|live| &*live.ir),
             endpoints: live.map(|live| Served(&live.endpoints)),
+            backend_tls: live.map(|live| BackendTlsLine::all(&live.endpoints)).unwrap_or_default(),
             steered: live.iter().flat_map(|live| live.plan.binds.iter().map(ToString::to_string)).collect(),
             refused: live
                 .iter()

@@ -15,7 +15,8 @@ use gateway_ir::{ListenerId, ObjectName};
 use gateway_translate::{EffectiveSetting, StatusSet};
 
 use super::document::{
-    ConditionLine, Io, ListenerLine, Process, RouteLine, SettingLine, StatusDocument, Steering, TookOverLine,
+    BackendTlsLine, ConditionLine, Io, ListenerLine, Process, RouteLine, SettingLine, StatusDocument,
+    Steering, TookOverLine,
 };
 use super::{Facts, Shared, served};
 use crate::cmd::version::VERSIONS;
@@ -93,6 +94,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             Some(live) => served::routes(live),
             None => routes(view),
         },
+        backend_tls: live.map(|live| BackendTlsLine::all(&live.endpoints)).unwrap_or_default(),
         findings: findings
             .chain(view.findings.iter().map(ToString::to_string))
             .chain(view.own_endpoints.iter().map(ToString::to_string))

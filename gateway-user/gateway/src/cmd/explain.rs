@@ -1,5 +1,6 @@
 //! `sluice explain`.
 
+mod backends;
 mod connection;
 mod result;
 
@@ -12,8 +13,11 @@ use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
 use gateway_proxy::UnderscoreHeaders;
 use gateway_regex::Library;
 use gateway_snapshot::rewrite::Scheme;
-use gateway_snapshot::{Explanation, FieldList, Generation, RequestView, Snapshot, compile_from, explain};
+use gateway_snapshot::{
+    Explanation, FieldList, Generation, ListenerInfo, RequestView, Snapshot, compile_from, explain,
+};
 
+use self::backends::Backends;
 use self::result::Outcome;
 use super::resources::Resources;
 use super::{End, bad_settings, print};
@@ -84,7 +88,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
             false => unmerged_len(forwarded, hit.matched_len),
         };
         let request = result::Request { target: &target, method, path: forwarded, matched_len };
-        Outcome::of(&hit.rule, &request, snapshot.clusters(), &resources.translation.endpoints)
+        Outcome::of(&hit.rule, &request, backends(&snapshot, &resources, &hit.listener))
     });
     let mut text = note;
     text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
@@ -93,6 +97,14 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     text.push_str(&note_errors(&resources));
     print(&text)?;
     Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
+}
+
+fn backends<'a>(
+    snapshot: &'a Snapshot,
+    resources: &'a Resources,
+    listener: &'a ListenerInfo,
+) -> Backends<'a> {
+    Backends { clusters: snapshot.clusters(), endpoints: &resources.translation.endpoints, listener }
 }
 
 fn compiled(resources: &Resources, settings: &Settings) -> Snapshot {

@@ -1,5 +1,6 @@
 //! `sluice status`.
 
+mod backend_tls;
 mod endpoint;
 mod render;
 

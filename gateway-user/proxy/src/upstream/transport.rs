@@ -62,8 +62,8 @@ impl SecureTransports {
         protocol: BackendProtocol,
         caller: Caller<'_>,
     ) -> Result<Rc<SecureTransport>, Reason> {
-        let settings = settings.filter(|one| !one.trust.is_empty()).ok_or(Reason::BackendTlsInvalid)?;
-        if settings.refused_gateways.contains(caller.gateway) {
+        let settings = settings.filter(|one| one.is_usable()).ok_or(Reason::BackendTlsInvalid)?;
+        if settings.refuses(caller.gateway) {
             return Err(Reason::BackendTlsNoRoom);
         }
         let key = Key {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use gateway_snapshot::explain_connection;
 
 use super::result::Outcome;
-use super::{compiled, note_errors, settings_of};
+use super::{backends, compiled, note_errors, settings_of};
 use crate::cmd::resources::Resources;
 use crate::cmd::{End, print};
 use crate::flags::Settings;
@@ -19,9 +19,10 @@ pub(super) fn run(dir: &Path, address: IpAddr, url: &str, settings: &Settings) -
     let snapshot = compiled(&resources, settings);
     let local = SocketAddr::new(host.unwrap_or(address), port);
     let explanation = explain_connection(&snapshot, local);
-    let endpoints = &resources.translation.endpoints;
-    let outcome = explanation.hit.as_ref();
-    let outcome = outcome.map(|hit| Outcome::of_connection(&hit.rule, snapshot.clusters(), endpoints));
+    let outcome = explanation
+        .hit
+        .as_ref()
+        .map(|hit| Outcome::of_connection(&hit.rule, backends(&snapshot, &resources, &hit.listener)));
     let lines = explanation.steps.iter().chain(outcome.iter().flat_map(|outcome| &outcome.lines));
     let mut text: String = lines.map(|line| format!("{line}\n")).collect();
     text.push_str(&settings_of(&explanation, &resources));

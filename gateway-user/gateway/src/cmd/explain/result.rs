@@ -3,17 +3,13 @@
 //! Everything is asked of what workers ask: the compiled rule, its filters and weights, the endpoints of its
 //! clusters, and the table of reasons.
 
-use std::net::SocketAddr;
-
-use gateway_ir::{ClusterKey, Endpoints, RuleError};
+use gateway_ir::RuleError;
 use gateway_proxy::{Reason, redirect_fields};
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location, write_target};
 use gateway_snapshot::{Action, Destination, Filters, Rule, Target};
 
 use super::Target as Url;
-
-/// Addresses that one line lists at most.
-const LISTED: usize = 4;
+use super::backends::{Backends, Reached};
 
 /// The request, as it was matched.
 pub(super) struct Request<'a> {
@@ -36,12 +32,7 @@ pub(super) struct Outcome {
 
 impl Outcome {
     /// Outcome of a request that `rule` takes.
-    pub(super) fn of(
-        rule: &Rule,
-        request: &Request<'_>,
-        clusters: &[ClusterKey],
-        endpoints: &Endpoints,
-    ) -> Self {
+    pub(super) fn of(rule: &Rule, request: &Request<'_>, backends: Backends<'_>) -> Self {
         match &rule.action {
             Action::Fail(failure) => Self { lines: vec![failed(failure)], serves: false },
             Action::Redirect(redirect) => {
@@ -51,15 +42,14 @@ impl Outcome {
                 let total = picker.targets().map(|(weight, _)| weight).sum();
                 let mut outcome = Self { lines: Vec::new(), serves: false };
                 for (weight, target) in picker.targets() {
-                    let cluster = match &target.destination {
+                    let reached = match &target.destination {
                         Destination::Fail(failure) => Err(failed(failure)),
-                        Destination::Cluster(id) => reached(clusters.get(id.0 as usize), endpoints)
-                            .map(|to| sent(&to, target, request))
-                            .map_err(|service| format!("{}: {service}", status(Reason::NoEndpoints))),
+                        Destination::Cluster(id) => backends
+                            .reached(*id)
+                            .map(|reached| Reached { to: sent(&reached.to, target, request), ..reached })
+                            .map_err(|(reason, more)| format!("{}: {more}", status(reason))),
                     };
-                    outcome.serves |= cluster.is_ok();
-                    let line = cluster.unwrap_or_else(|reply| reply);
-                    outcome.lines.push(format!("{}{line}", share(weight, total, "requests")));
+                    outcome.add(&share(weight, total, "requests"), reached);
                 }
                 outcome
             }
@@ -69,7 +59,7 @@ impl Outcome {
 
 impl Outcome {
     /// Outcome of a connection that `rule` takes.
-    pub(super) fn of_connection(rule: &Rule, clusters: &[ClusterKey], endpoints: &Endpoints) -> Self {
+    pub(super) fn of_connection(rule: &Rule, backends: Backends<'_>) -> Self {
         let reset = |failure: &RuleError| {
             format!("reset, {}: {}", Reason::Failure(failure.kind).code(), failure.message)
         };
@@ -82,16 +72,27 @@ impl Outcome {
         let total = picker.targets().map(|(weight, _)| weight).sum();
         let mut outcome = Self { lines: Vec::new(), serves: false };
         for (weight, target) in picker.targets() {
-            let to = match &target.destination {
+            let reached = match &target.destination {
                 Destination::Fail(failure) => Err(reset(failure)),
-                Destination::Cluster(id) => reached(clusters.get(id.0 as usize), endpoints)
-                    .map_err(|service| format!("reset, {}: {service}", Reason::NoEndpoints.code())),
+                Destination::Cluster(id) => backends
+                    .reached(*id)
+                    .map_err(|(reason, more)| format!("reset, {}: {more}", reason.code())),
             };
-            outcome.serves |= to.is_ok();
-            let line = to.unwrap_or_else(|reset| reset);
-            outcome.lines.push(format!("{}{line}", share(weight, total, "connections")));
+            outcome.add(&share(weight, total, "connections"), reached);
         }
         outcome
+    }
+
+    /// Adds the lines of a backend, or of what is said in its place.
+    fn add(&mut self, share: &str, reached: Result<Reached, String>) {
+        self.serves |= reached.is_ok();
+        match reached {
+            Ok(Reached { to, tls }) => {
+                self.lines.push(format!("{share}{to}"));
+                self.lines.extend(tls);
+            }
+            Err(reply) => self.lines.push(format!("{share}{reply}")),
+        }
     }
 }
 
@@ -107,23 +108,6 @@ fn status(reason: Reason) -> String {
 
 fn failed(failure: &RuleError) -> String {
     format!("{}: {}", status(Reason::Failure(failure.kind)), failure.message)
-}
-
-/// The Service and its endpoints, for people; or else that there are none.
-fn reached(cluster: Option<&ClusterKey>, endpoints: &Endpoints) -> Result<String, String> {
-    let addresses = cluster.and_then(|cluster| endpoints.clusters.get(cluster));
-    let (Some(cluster), Some(addresses)) = (cluster, addresses.filter(|all| !all.is_empty())) else {
-        let service = cluster.map(|cluster| format!("Service {cluster}")).unwrap_or_default();
-        return Err(format!("{service} has no usable endpoint"));
-    };
-    Ok(format!("to Service {cluster} at {}", list(addresses)))
-}
-
-fn list(addresses: &[SocketAddr]) -> String {
-    let shown: Vec<_> = addresses.iter().take(LISTED).map(ToString::to_string).collect();
-    let more = addresses.len().saturating_sub(LISTED);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{}{more}", shown.join(", "))
 }
 
 /// Service, and the request as the filters of rule and backend leave it.

@@ -9,6 +9,8 @@ use crate::admin::document::{
 };
 use crate::cmd::table::Table;
 
+use super::backend_tls;
+
 /// Most ports without a placeholder that are listed for one reason.
 const LISTED_MAX: usize = 8;
 
@@ -30,10 +32,11 @@ pub(super) fn render(document: &StatusDocument, wide: bool) -> String {
         text.push('\n');
         text.push_str(&settings);
     }
-    let routes = routes(document, wide);
-    if !routes.is_empty() {
-        text.push('\n');
-        text.push_str(&routes);
+    for table in [routes(document, wide), backend_tls::render(document, wide)] {
+        if !table.is_empty() {
+            text.push('\n');
+            text.push_str(&table);
+        }
     }
     if !document.findings.is_empty() {
         text.push('\n');

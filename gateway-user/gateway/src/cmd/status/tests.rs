@@ -1,6 +1,6 @@
 use super::endpoint::reachable;
 use super::*;
-use crate::admin::document::{ControllerLine, NodeLine, WatchLine};
+use crate::admin::document::{BackendTlsLine, ControllerLine, NodeLine, WatchLine};
 use crate::state_dir;
 
 fn conditions(list: &[(&str, &str, &str)]) -> serde_json::Value {
@@ -63,6 +63,35 @@ HTTPRoute b/r: something
     assert_eq!(render(&document(), false), want);
     let wide = render(&document(), true);
     assert!(wide.contains("PortUnavailable       about PortUnavailable\n"), "{wide}");
+}
+
+#[test]
+fn backends_over_tls_are_named_with_their_policy_and_trust() {
+    let mut document = document();
+    let line = |backend: &str, trust: &[&str], fault: Option<&str>, refused: &[&str]| BackendTlsLine {
+        backend: backend.into(),
+        policy: "b/tls".into(),
+        hostname: "app.b.svc".into(),
+        names: Vec::new(),
+        trust: trust.iter().map(|one| (*one).to_owned()).collect(),
+        fault: fault.map(str::to_owned),
+        refused_gateways: refused.iter().map(|one| (*one).to_owned()).collect(),
+    };
+    document.backend_tls = vec![
+        line("b/app:443", &["ConfigMap/b/ca (2 certificates)", "System (140 certificates)"], None, &[]),
+        line("b/far:443", &["System (140 certificates)"], None, &["a/gw"]),
+        line("b/odd:443", &[], Some("no ConfigMap \"b/ca\""), &[]),
+    ];
+    let want = "
+BACKEND     TLS POLICY   TRUST                                                        STATE
+b/app:443   b/tls        ConfigMap/b/ca (2 certificates), System (140 certificates)   OK
+b/far:443   b/tls        System (140 certificates)                                    TooManyAncestors
+b/odd:443   b/tls        -                                                            Invalid
+";
+    let text = render(&document, false);
+    assert!(text.contains(want), "{text}");
+    let wide = render(&document, true);
+    assert!(wide.contains("app.b.svc   no ConfigMap \"b/ca\"\n"), "{wide}");
 }
 
 #[test]
