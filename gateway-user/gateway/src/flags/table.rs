@@ -322,7 +322,7 @@ settings! {
         backend_networks: Cidrs = "none", "CIDRS",
             "Networks in which endpoints may lie, those elsewhere are not used; none is everywhere. Over a cluster loopback, link-local, multicast, broadcast and unspecified addresses are used only if a network within such a range is listed, such as 127.0.0.0/8",
             "Name the networks of pods and nodes: authors of EndpointSlices then reach nothing else; set it alike on all nodes, since the status of routes speaks of it";
-        unready_endpoints_after: Wait = "10s", "DURATION",
+        unready_endpoints_after: Wait = "30s", "DURATION",
             "How long the endpoints of a cluster's Service are used on when all of them become not ready at once and none terminates; a state that lasts longer is believed",
             "After an outage of the API server Kubernetes takes all pods for not ready until it has heard of their nodes; 0 believes it at once";
         node_endpoints: NodeEndpoints = "allow", "MODE",
