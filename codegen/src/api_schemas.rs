@@ -38,6 +38,9 @@ const CORE: [(&str, &str, &str); 8] = [
     ("endpointslice", "apis__discovery.k8s.io__v1_openapi.json", "io.k8s.api.discovery.v1.EndpointSlice"),
 ];
 
+/// Versions of these that API servers still serve, and that validate as `v1` does.
+const OLDER: [(&str, [&str; 2]); 1] = [("clustertrustbundle", ["v1alpha1", "v1beta1"])];
+
 /// Options of `api-schemas`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -180,10 +183,12 @@ fn core_schemas(module: &Module) -> Result<BTreeMap<String, Value>> {
             // Described once, in its own file, for every kind.
             schema["properties"]["metadata"] = json!({"type": "object"});
         }
-        files.insert(
-            name.to_owned(),
-            json!({"source": format!("{}/{path}#{definition}", module.name), "versions": {"v1": schema}}),
-        );
+        let mut versions = json!({"v1": schema});
+        for older in OLDER.iter().filter(|(kind, _)| *kind == name).flat_map(|(_, older)| older) {
+            versions[older] = json!("v1");
+        }
+        let source = format!("{}/{path}#{definition}", module.name);
+        files.insert(name.to_owned(), json!({"source": source, "versions": versions}));
     }
     Ok(files)
 }

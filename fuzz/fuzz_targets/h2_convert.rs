@@ -63,8 +63,8 @@ fn request(bytes: &[u8]) {
     let Ok(Parsed::Complete { consumed }) = head.parse(bytes, &HeadLimits::default()) else { return };
     let sent = head.view(&bytes[..consumed]);
     let parts = sent.parts(Scheme::Http);
-    let converted =
-        h2::upstream_request(&parts, &HeadEdits::new(), sent.framing(), || "192.0.2.1:80".to_owned());
+    let (scheme, endpoint) = (http::uri::Scheme::HTTP, || "192.0.2.1:80".to_owned());
+    let converted = h2::upstream_request(&parts, &HeadEdits::new(), sent.framing(), scheme, endpoint);
     let Some(converted) = converted else { return };
     let (converted, ()) = converted.into_parts();
     let mut text = Vec::new();

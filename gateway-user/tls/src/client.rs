@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::{ClientConfig, Resumption};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use crate::peer::{ClientTlsError, PeerName};
 use crate::server::HTTP2;
 use crate::verifier::BackendVerifier;
 use crate::{Credential, Protocol, provider};
@@ -28,29 +29,6 @@ pub struct ClientOptions<'a> {
     pub credential: Option<&'a Credential>,
     /// The protocol within: the only one that is offered (RFC 7301).
     pub protocol: Protocol,
-}
-
-/// A name that a backend's certificate may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PeerName {
-    /// A DNS name in lower case, maybe with a first label `*`, which stands for one label.
-    Dns(String),
-    /// A URI, compared byte by byte.
-    Uri(String),
-}
-
-/// The settings cannot be used. The text says which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClientTlsError {
-    /// The server name is neither a DNS name nor an IP address.
-    #[error("the hostname is neither a DNS name nor an IP address")]
-    BadHostname,
-    /// None of the certificates can be trusted.
-    #[error("no certificate of an authority can be used")]
-    NoAuthority,
-    /// No version can be spoken, which does not happen.
-    #[error("no version of TLS is available")]
-    Version,
 }
 
 /// Settings of connections to one backend, ready for handshakes, with the sessions that it resumes. A clone shares both.
@@ -109,10 +87,6 @@ impl ClientTls {
 /// True if a text can be the hostname of [`ClientOptions`].
 pub fn is_server_name(hostname: &str) -> bool {
     ServerName::try_from(hostname).is_ok()
-}
-
-pub(crate) fn certificate(der: &[u8]) -> CertificateDer<'_> {
-    CertificateDer::from(der)
 }
 
 impl fmt::Debug for ClientTls {

@@ -3,7 +3,7 @@
 //! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is
 //! wrong. [`hello::peek`] reads the server's name out of a ClientHello before anything is decided,
 //! [`ServerTls`] is the TLS configuration of one listener, [`ClientTls`] that of connections to a backend, and
-//! [`Session`] is one connection: it keeps no buffers, so an idle connection costs its keys and nothing else.
+//! [`TlsSession`] is one connection: it keeps no buffers, so an idle connection costs its keys and nothing else.
 //!
 //! One crypto provider serves the whole process: [`install_provider`].
 #![forbid(unsafe_code)]
@@ -14,6 +14,7 @@ mod client;
 mod handshake_error;
 pub mod hello;
 mod identity;
+mod peer;
 mod pem;
 mod public_key;
 mod server;
@@ -29,12 +30,13 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use authorities::{AUTHORITIES_MAX, AuthoritiesError, read_authorities, read_bundle};
 pub use backend_error::BackendTlsError;
-pub use client::{ClientOptions, ClientTls, ClientTlsError, PeerName, is_server_name};
+pub use client::{ClientOptions, ClientTls, is_server_name};
 pub use handshake_error::HandshakeError;
 pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
+pub use peer::{ClientTlsError, PeerName};
 pub use pem::PemNote;
 pub use server::{Credential, MinVersion, Protocol, ServerOptions, ServerTls, Version, covers};
-pub use session::{ClientSession, Outgoing, ServerSession, Session};
+pub use session::{ClientSession, Outgoing, ServerSession, TlsSession};
 pub use side::{ClientSide, ServerSide, SessionError, Side};
 pub use stream::{STREAM_NAME, StreamTlsError, stream_client, stream_name, stream_server, validity};
 pub use tickets::Tickets;

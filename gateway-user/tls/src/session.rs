@@ -26,7 +26,7 @@ pub trait Outgoing {
 
 /// One side of a TLS connection. It buffers nothing: what is not understood yet stays with the caller, and what is
 /// decrypted or sealed is handed over at once.
-pub struct Session<S: Side> {
+pub struct TlsSession<S: Side> {
     connection: S,
     peer_closed: bool,
     broken: bool,
@@ -34,9 +34,9 @@ pub struct Session<S: Side> {
 }
 
 /// The server's side.
-pub type ServerSession = Session<ServerSide>;
+pub type ServerSession = TlsSession<ServerSide>;
 /// The client's side, towards a backend.
-pub type ClientSession = Session<ClientSide>;
+pub type ClientSession = TlsSession<ClientSide>;
 
 impl ServerSession {
     /// A session that waits for its ClientHello.
@@ -71,7 +71,7 @@ impl ClientSession {
     }
 }
 
-impl<S: Side> Session<S> {
+impl<S: Side> TlsSession<S> {
     fn of(connection: S) -> Self {
         Self { connection, peer_closed: false, broken: false, said_goodbye: false }
     }
@@ -258,8 +258,8 @@ fn put(
     }
 }
 
-impl<S: Side> fmt::Debug for Session<S> {
+impl<S: Side> fmt::Debug for TlsSession<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
+        f.debug_struct("TlsSession").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
     }
 }

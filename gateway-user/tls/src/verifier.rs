@@ -13,7 +13,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::authorities;
-use crate::client::{ClientTlsError, PeerName, certificate};
+use crate::peer::{ClientTlsError, PeerName, certificate};
 use crate::provider;
 use crate::server::covers;
 

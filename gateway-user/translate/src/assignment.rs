@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use gateway_api_types::{AddressType, GatewaySpecAddress, ResourceSet};
 use gateway_ir::ObjectName;
 
-use crate::{TranslateOptions, parameters, view};
+use crate::{TranslateOptions, age, parameters, view};
 
 /// An address that one Gateway has, and the node that puts it on its interface.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ pub fn address_wants(resources: &ResourceSet, options: &TranslateOptions) -> Vec
             let wanted = &gateway.spec.addresses;
             AddressWant {
                 gateway: view::name_of(&gateway.metadata),
-                created: view::created(&gateway.metadata),
+                created: age::created(&gateway.metadata),
                 fixed: wanted.iter().filter_map(named).collect(),
                 free: wanted.is_empty() || wanted.iter().any(is_ours_to_choose),
                 nodes: parameters::allowed(resources, gateway),

@@ -9,6 +9,7 @@ use crate::diagnostics::ConfigError;
 use crate::grants::{Referent, Referrer};
 use crate::read::Reader;
 use crate::reason;
+use crate::slice::is_tcp;
 use crate::suggest::{self, SearchBudget};
 
 /// appProtocols of a port whose backend wants a header of the PROXY protocol before all else.
@@ -195,10 +196,6 @@ fn no_tls_for_connections(referent: Referent<'_>, field: &str) -> Unresolved {
         "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and a TCPRoute speaks none to its backends"
     );
     unsupported_protocol(format!("{field}.port"), message)
-}
-
-pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
-    matches!(protocol, None | Some("" | "TCP"))
 }
 
 fn unresolved(reason: &'static str, kind: RuleErrorKind, field: String, message: String) -> Unresolved {

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::age;
 use crate::gateway::GatewayState;
 use crate::read::{Read, find_gateway};
 use crate::route::{self, Route};
@@ -248,7 +249,7 @@ impl<T: Route> Edit<T> {
 
 /// The metadata that is said in status and IR.
 fn said_of(metadata: &ObjectMeta) -> (Option<i64>, Option<i64>) {
-    (metadata.generation, view::created(metadata))
+    (metadata.generation, age::created(metadata))
 }
 
 /// Brings `old` to what `new` is and gives the objects that differ.

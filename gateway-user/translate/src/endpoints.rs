@@ -7,10 +7,9 @@ use std::sync::Arc;
 use gateway_ir::ClusterKey;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
-use crate::backend::is_tcp;
 use crate::endpoint_policy::{self, AddressRefusal};
 use crate::read::Reader;
-use crate::slice::address;
+use crate::slice::{address, is_tcp};
 use crate::suggest::{self, SearchBudget};
 
 /// The endpoints of a cluster.

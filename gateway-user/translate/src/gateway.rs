@@ -7,6 +7,7 @@ use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress
 use gateway_ir::{BindAddress, Certificate, ListenerSettings, NodeSelector, ObjectName, Serve};
 
 use crate::Severity;
+use crate::age;
 use crate::assignment::{Assignments, is_ours_to_choose};
 use crate::certificate::{CertificateWithNotes, Certificates};
 use crate::diagnostics::{ConfigError, Diagnostics};
@@ -161,7 +162,7 @@ fn state<'a>(
     }
     found.bound(&object);
     diagnostics.repeat(&found);
-    let created = view::created(&gateway.metadata);
+    let created = age::created(&gateway.metadata);
     GatewayState {
         name,
         object: gateway,

@@ -9,6 +9,7 @@
 //! line, and where requests can meet it a response of its own; everything else goes on being served.
 #![forbid(unsafe_code)]
 
+mod age;
 mod assemble;
 mod assignment;
 mod attach;

@@ -24,3 +24,8 @@ pub(crate) fn address(slice: &EndpointSlice, endpoint: &Endpoint) -> Option<IpAd
         _ => None,
     }
 }
+
+/// True if a port of a Service or slice is one of TCP, which is the default.
+pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
+    matches!(protocol, None | Some("" | "TCP"))
+}

@@ -11,13 +11,12 @@ use k8s_openapi::api::core::v1::{Secret, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::backend::is_tcp;
-use crate::backend_tls::Targets;
+use crate::backend_tls::targets::Targets;
 use crate::diagnostics::ObjectRef;
 use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
 use crate::grants::{Grants, Referent, Referrer};
 use crate::route;
-use crate::slice;
+use crate::slice::{self, is_tcp};
 use crate::suggest::CANDIDATES_MAX;
 
 /// The label by which an EndpointSlice names its Service.
@@ -204,11 +203,6 @@ fn namespaces_of<T>(objects: &Objects<T>) -> Vec<&str> {
 /// The name of a namespaced object.
 pub(crate) fn name_of(metadata: &ObjectMeta) -> ObjectName {
     ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
-}
-
-/// `metadata.creationTimestamp` in seconds since 1970; objects in files have none.
-pub(crate) fn created(metadata: &ObjectMeta) -> Option<i64> {
-    metadata.creation_timestamp.as_ref().map(|time| time.0.as_second())
 }
 
 pub(crate) fn class_ref(name: &str) -> ObjectRef {

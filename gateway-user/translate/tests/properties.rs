@@ -70,6 +70,12 @@ proptest! {
             .cloned()
             .collect();
         let own_only = |object: &Object| match object {
+            Object::TcpRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
+                .spec
+                .rules
+                .iter()
+                .flat_map(|rule| &rule.backend_refs)
+                .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
             Object::GrpcRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
                 .spec
                 .rules

@@ -18,10 +18,10 @@ const TIME_PER_TURN: Duration = Duration::from_millis(1);
 
 /// The handshakes of one worker, with clients and with backends.
 #[derive(Debug, Default)]
-pub(crate) struct CryptoTurns(Rc<Turns>);
+pub(crate) struct CryptoTurns(Rc<StepBudget>);
 
 #[derive(Debug, Default)]
-struct Turns {
+struct StepBudget {
     /// Steps of this turn, and the time that they took.
     steps: Cell<u32>,
     spent: Cell<Duration>,
@@ -34,7 +34,7 @@ struct Turns {
 /// The right to one costly step, which lasts until this is dropped. Not to be held across a wait.
 #[derive(Debug)]
 pub(crate) struct Step<'a> {
-    turns: &'a Turns,
+    turns: &'a StepBudget,
     began: Instant,
 }
 
@@ -57,7 +57,7 @@ impl CryptoTurns {
     }
 }
 
-impl Turns {
+impl StepBudget {
     fn has_room(&self) -> bool {
         self.steps.get() < STEPS_PER_TURN && self.spent.get() < TIME_PER_TURN
     }
@@ -83,7 +83,7 @@ impl Drop for Step<'_> {
 }
 
 /// Begins turn after turn, until one had no step.
-async fn count(turns: Rc<Turns>) {
+async fn count(turns: Rc<StepBudget>) {
     while turns.steps.get() > 0 || !turns.waiting.borrow().is_empty() {
         pause().await;
         turns.steps.set(0);

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use gateway_io::{Chunk, Layer, Opened};
-use gateway_tls::{BackendTlsError, HandshakeError, Outgoing, Protocol, Session, Side, Version};
+use gateway_tls::{BackendTlsError, HandshakeError, Outgoing, Protocol, Side, TlsSession, Version};
 
 use crate::settings::Settings;
 
@@ -28,7 +28,7 @@ pub(crate) struct TlsInfo {
 /// The layer of a stream whose handshake is over.
 #[derive(Debug)]
 pub(crate) struct TlsLayer<S: Side> {
-    session: Session<S>,
+    session: TlsSession<S>,
     /// The beginning of a record. Nothing is kept where a record has just ended, as between requests.
     partial: Option<Chunk>,
 }
@@ -62,7 +62,7 @@ pub(crate) const REFUSED: io::ErrorKind = io::ErrorKind::PermissionDenied;
 
 impl<S: Side> TlsLayer<S> {
     /// `unread` was received behind the handshake.
-    pub(crate) fn new(session: Session<S>, unread: Chunk) -> Self {
+    pub(crate) fn new(session: TlsSession<S>, unread: Chunk) -> Self {
         Self { session, partial: Some(unread).filter(|unread| !unread.is_empty()) }
     }
 }

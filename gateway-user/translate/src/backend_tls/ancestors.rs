@@ -6,7 +6,7 @@ use gateway_api_types::{ObjectKey, PolicyAncestorStatus};
 use gateway_ir::ObjectName;
 
 use super::policy::PolicyState;
-use super::status;
+use super::status::{self, Reached};
 use super::users::Users;
 use super::{Surroundings, Targets};
 use crate::assemble;
@@ -20,15 +20,6 @@ const ENTRIES_MAX: usize = 16;
 /// The Gateways of every policy, each with what is to be said of the policy there.
 #[derive(Debug, Default)]
 pub(super) struct Ancestors(BTreeMap<ObjectKey, BTreeMap<ObjectName, Reached>>);
-
-/// Targets of a policy as the routes of one Gateway meet them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reached {
-    /// Those that older policies have, in words.
-    pub(super) conflicts: BTreeSet<String>,
-    /// Those that do not exist.
-    pub(super) missing: BTreeSet<String>,
-}
 
 /// The ancestors of one policy.
 #[derive(Debug, Default)]

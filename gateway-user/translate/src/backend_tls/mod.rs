@@ -8,7 +8,7 @@ mod authorities;
 mod holder;
 mod policy;
 mod status;
-mod targets;
+pub(crate) mod targets;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ use crate::view::View;
 use ancestors::Ancestors;
 use authorities::Authorities;
 use policy::PolicyState;
-pub(crate) use targets::Targets;
+use targets::Targets;
 use users::Users;
 
 /// The authorities that `wellKnownCACertificates: System` stands for.

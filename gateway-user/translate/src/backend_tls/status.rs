@@ -1,17 +1,27 @@
 //! Conditions of BackendTLSPolicies.
 
+use std::collections::BTreeSet;
+
 use gateway_api_types::{
     Condition, ConditionStatus, GATEWAY_GROUP, LocalPolicyTargetReferenceWithSectionName, ObjectKey,
     ParentReference, PolicyAncestorStatus, PolicyStatus,
 };
 use gateway_ir::ObjectName;
 
-use super::ancestors::Reached;
 use super::policy::PolicyState;
 use super::targets::Target;
 use crate::reason::{self, condition, kind};
 use crate::suggest::{self, SearchBudget};
 use crate::view::View;
+
+/// Targets of a policy as the routes of one Gateway meet them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reached {
+    /// Those that older policies have, in words.
+    pub(super) conflicts: BTreeSet<String>,
+    /// Those that do not exist.
+    pub(super) missing: BTreeSet<String>,
+}
 
 /// The entries of a policy, one for each Gateway.
 pub(super) fn of(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gateway_api_types::{BackendTlsPolicy, ObjectKey, Objects};
 use gateway_ir::ObjectName;
 
-use crate::view::created;
+use crate::age::created;
 
 /// Every target of a policy, by Service, in the order of precedence: the older policy, then by name
 /// (`BackendTLSPolicySpec.targetRefs`). Objects of files have no age; they count as younger than all others.

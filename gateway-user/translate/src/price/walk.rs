@@ -13,8 +13,8 @@ use gateway_ir::RouteId;
 use gateway_regex::{Expression, Library};
 
 use super::{RegexLimits, bytes, demand};
+use crate::age;
 use crate::route::{self, Route as RouteObject, RouteRef};
-use crate::view;
 
 /// The expressions of a namespace's routes in the order in which they are judged.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub(super) fn by_namespace<'a>(
     }
     for walk in all.values_mut() {
         let age = |route: &Route| {
-            let created = view::created(route.source.metadata());
+            let created = age::created(route.source.metadata());
             (created.is_none(), created)
         };
         // Without a time it is youngest, as everywhere; kinds and names are in order already.

@@ -8,6 +8,7 @@ use gateway_ir::{Hostname, HttpRoute, L4Route, ObjectName, Route as IrRoute};
 
 use super::{Route, Rules, failure, fate};
 use crate::Severity;
+use crate::age;
 use crate::attach::{self, Attachment, ParentState, Parents};
 use crate::diagnostics::{ConfigError, Diagnostics, ObjectRef};
 use crate::host_load;
@@ -148,7 +149,7 @@ fn rules(
     specs: &Rules<'_>,
     refusals: &RejectedParts,
 ) -> (IrRoute, Vec<RuleReport>) {
-    let (id, created) = (route.id(), view::created(route.metadata()));
+    let (id, created) = (route.id(), age::created(route.metadata()));
     match specs {
         Rules::Http(specs) => {
             let rules = specs.iter().enumerate().map(|(index, spec)| {
