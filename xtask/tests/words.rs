@@ -250,3 +250,19 @@ fn every_exception_is_needed() {
         assert!(needed, "nothing needs the exception for {part:?} ({reason})");
     }
 }
+
+#[test]
+fn documentation_has_no_example_that_nobody_runs() {
+    // `cargo xtask test` runs test binaries: examples would be built once more, with all that they need.
+    let with_examples = |(name, text): (String, String)| {
+        let fences = text.lines().filter_map(|line| {
+            let line = line.trim_start();
+            line.strip_prefix("/// ```").or_else(|| line.strip_prefix("//! ```"))
+        });
+        // Every other one opens; a word behind it says that it is something else than an example, such as `text`.
+        let runs = fences.step_by(2).any(|word| matches!(word, "" | "rust" | "no_run" | "should_panic"));
+        (name.ends_with(".rs") && runs).then_some(name)
+    };
+    let fenced: Vec<_> = texts().into_iter().filter_map(with_examples).collect();
+    assert!(fenced.is_empty(), "examples are tests of their own: {fenced:?}");
+}

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::cargo::{QUICK, cargo};
 
 /// Everything that has tests for this machine.
-pub(super) const WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "gateway-ebpf"];
+const WORKSPACE: [&str; 3] = ["--workspace", "--exclude", "gateway-ebpf"];
 
 /// A program that runs the tests of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,14 +6,12 @@ mod count;
 mod pairs;
 mod queue;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::cargo::{QUICK, cargo};
 use crate::needs::{self, CURL, IP, SYSTEMD, WRK};
-use binaries::{Binary, WORKSPACE};
+use binaries::Binary;
 use count::Count;
 use pairs::Pair;
 use queue::Job;
@@ -43,10 +41,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     let again = |pair: Pair| on_every_pair.iter().map(move |binary| Job { binary, pair, again: true });
     jobs.extend(pairs.into_iter().flat_map(again));
-    let mut counts = queue::run(jobs, filter)?;
-    if args.pair.is_none() {
-        counts.entry(None).or_default().merge(documentation(filter)?);
-    }
+    // Documentation has no examples to run: a test of the words in it sees to that.
+    let counts = queue::run(jobs, filter)?;
     let mut all = Count::default();
     println!();
     for (pair, count) in &counts {
@@ -66,26 +62,4 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn is_on_every_pair(binary: &Binary) -> bool {
     binary.is_of_gateway() && pairs::EVERY_PAIR.contains(&binary.name.as_str())
-}
-
-/// The examples of the documentation, by cargo.
-fn documentation(filter: Option<&str>) -> Result<Count> {
-    let mut command = cargo(&["test", "--profile", QUICK, "--doc", "--no-fail-fast"]);
-    command.args(WORKSPACE);
-    if let Some(filter) = filter {
-        command.args(["--", filter]);
-    }
-    let mut child = command.stdout(Stdio::piped()).spawn().context("starting cargo")?;
-    let output = child.stdout.take().context("cargo has no standard output")?;
-    let mut count = Count::default();
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        count.add(&line);
-        writeln!(std::io::stdout(), "{line}")?;
-    }
-    let status = child.wait()?;
-    if !status.success() && count.failed == 0 {
-        bail!("cargo test ended with {status}");
-    }
-    Ok(count)
 }
