@@ -4,8 +4,8 @@ mod common;
 
 use std::net::SocketAddr;
 
-use common::{BACKEND, Running, get, metric, sluice, text, with_gateway_flags};
-use gateway_testkit::http::Response;
+use common::{BACKEND, HTTP, Running, get, metric, sluice, text, with_gateway_flags};
+use gateway_testkit::http::{self, Response};
 use gateway_testkit::tls::{Authority, FrontOptions, TlsFront};
 use gateway_testkit::wait;
 
@@ -55,6 +55,34 @@ spec:
     )
 }
 
+/// Sixteen Gateways beside the shared one, and a route of all of them to the same Service.
+fn crowd() -> String {
+    let names: Vec<_> = (0..16).map(|number| format!("gw-{number:02}")).collect();
+    let gateway = |name: &String| {
+        format!(
+            "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: {name}, namespace: team2}}
+spec: {{gatewayClassName: sluice, listeners: [{{name: http, protocol: HTTP, port: 80, hostname: {name}.example}}]}}
+---"
+        )
+    };
+    let parents: Vec<_> = names.iter().map(|name| format!("{{name: {name}}}")).collect();
+    format!(
+        "{}
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: crowd, namespace: team2}}
+spec:
+  parentRefs: [{}]
+  rules: [{{backendRefs: [{{name: secure, port: 443}}]}}]
+",
+        names.iter().map(gateway).collect::<String>(),
+        parents.join(", ")
+    )
+}
+
 /// Waits until a request gets this status and reason.
 #[track_caller]
 fn wait_for(running: &Running, status: u16, reason: Option<&str>) -> Response {
@@ -97,4 +125,29 @@ fn a_policy_from_its_first_day_to_its_last(flags: &'static [&'static str], label
 #[test]
 fn a_policy_is_followed() {
     a_policy_from_its_first_day_to_its_last(&["--workers", "2"], "backend-tls");
+}
+
+#[test]
+fn a_gateway_beyond_the_sixteenth_ancestor_does_not_use_the_policy() {
+    with_gateway_flags("backend-tls-crowd", &["--workers", "1"], |_, running| {
+        let authority = Authority::new();
+        let options = FrontOptions { protocols: &[b"http/1.1"], ..FrontOptions::default() };
+        let front = TlsFront::start(&authority.issue(&[NAME]), BACKEND.parse().unwrap(), &options);
+        let write = |file: &str, text: &str| running.config.write(file, text).unwrap();
+        write("policy.yaml", &policy(NAME));
+        write("ca.yaml", &authority.config_map("team2", "ca"));
+        write("secure.yaml", &service(front.address()));
+        write("crowd.yaml", &crowd());
+        wait_for(running, 200, None);
+        // The last one by name, since files have no age.
+        let last = |host: &str| http::get(HTTP.parse().unwrap(), host, "/headers").ok();
+        wait::until("502 for the last", || {
+            last("gw-15.example").filter(|response| response.reason() == Some("backend_tls_no_room"))
+        });
+        assert_eq!(last("gw-14.example").unwrap().status, 200);
+        let status = text(&sluice(&["status", "-o", "wide"]));
+        assert!(status.contains("TooManyAncestors"), "{status}");
+        let line = status.lines().find(|line| line.starts_with("team2/secure:443 "));
+        assert!(line.unwrap().contains("team2/gw-15"), "{status}");
+    });
 }
