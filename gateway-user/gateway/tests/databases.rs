@@ -1,6 +1,8 @@
 //! A database through a TCPRoute: PostgreSQL's server and client as Debian has them. Where they are not installed that is printed.
 
 mod common;
+#[path = "common/tcp.rs"]
+mod tcp;
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::chown;
@@ -15,35 +17,6 @@ use gateway_testkit::process::Guarded;
 use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
-
-const RESOURCES: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: data, namespace: ingress}
-spec:
-  gatewayClassName: sluice
-  listeners:
-  - {name: pg, protocol: TCP, port: 5432, allowedRoutes: {namespaces: {from: All}}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: TCPRoute
-metadata: {name: pg, namespace: team2}
-spec:
-  parentRefs: [{name: data, namespace: ingress}]
-  rules: [{backendRefs: [{name: pg, port: 5432}]}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: pg, namespace: team2}
-spec: {ports: [{port: 5432}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: pg-1, namespace: team2, labels: {kubernetes.io/service-name: pg}}
-addressType: IPv4
-ports: [{port: 15432}]
-endpoints: [{addresses: [127.0.0.1], conditions: {ready: true}}]
-";
 
 /// An ordinary user, since the server refuses to be root.
 const NOBODY: u32 = 65534;
@@ -136,7 +109,8 @@ fn psql_asks_and_copies_both_ways() {
     with_gateway("databases", move |_, running| {
         let dir = Scratch::new("postgres").unwrap();
         let _server = server(&programs, dir.path());
-        running.config.write("tcp.yaml", RESOURCES).unwrap();
+        let resources = [tcp::gateway(&[("pg", 5432)]), tcp::route("team2", "pg", 15432, "")].concat();
+        running.config.write("tcp.yaml", &resources).unwrap();
         wait::until("the listener", || psql("127.0.0.1", "select 1", b"").ok());
         for (host, table) in [("127.0.0.1", "four"), ("::1", "six")] {
             psql(host, &format!("create table {table} (n int, said text)"), b"").unwrap();
@@ -148,7 +122,7 @@ fn psql_asks_and_copies_both_ways() {
             let error = psql(host, "select nonsense", b"").unwrap_err().to_string();
             assert!(error.contains("nonsense"), "{error}");
         }
-        let pg = ["sluice_listener=\"ingress/data/pg\"", "sluice_route=\"team2/pg\""];
+        let pg = ["sluice_listener=\"ingress/data/pg\"", "sluice_route=\"team2/db\""];
         wait::until("the connections' ends", || {
             (metric("sluice_tcp_connection_duration_seconds_count", &pg) >= 9.0).then_some(())
         });

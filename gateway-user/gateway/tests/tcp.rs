@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/ends.rs"]
 mod ends;
+#[path = "common/tcp.rs"]
+mod tcp;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -14,36 +16,11 @@ use nix::sys::signal::Signal;
 
 const PORT: u16 = 5432;
 
-const RESOURCES: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: data, namespace: ingress}
-spec:
-  gatewayClassName: sluice
-  listeners:
-  - {name: pg, protocol: TCP, port: 5432, allowedRoutes: {namespaces: {from: All}}}
-  - {name: empty, protocol: TCP, port: 53, allowedRoutes: {namespaces: {from: All}}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: TCPRoute
-metadata: {name: pg, namespace: team2}
-spec:
-  parentRefs: [{name: data, namespace: ingress, sectionName: pg}]
-  rules:
-  - backendRefs: [{name: pg, port: 5432, weight: 1}, {name: missing, port: 1, weight: 0}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: pg, namespace: team2}
-spec: {ports: [{name: pg, port: 5432}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: pg-1, namespace: team2, labels: {kubernetes.io/service-name: pg}}
-addressType: IPv4
-ports: [{name: pg, port: 15432}]
-endpoints: [{addresses: [127.0.0.1], conditions: {ready: true}}]
-";
+/// A listener with a route, one of whose Services does not exist and has no share, and one without.
+fn resources() -> String {
+    let missing = ", {name: missing, port: 1, weight: 0}";
+    [tcp::gateway(&[("pg", PORT), ("empty", 53)]), tcp::route("team2", "pg", 15432, missing)].concat()
+}
 
 /// The response to `said`, after which the client finishes.
 fn ask(to: SocketAddr, said: &[u8]) -> io::Result<Vec<u8>> {
@@ -58,7 +35,7 @@ fn ask(to: SocketAddr, said: &[u8]) -> io::Result<Vec<u8>> {
 fn play(label: &str, flags: &'static [&'static str]) {
     with_gateway_flags(label, flags, move |_, running: &mut Running| {
         start_echo("127.0.0.1:15432");
-        running.config.write("tcp.yaml", RESOURCES).unwrap();
+        running.config.write("tcp.yaml", &resources()).unwrap();
         let v4: SocketAddr = ([127, 0, 0, 1], PORT).into();
         let v6: SocketAddr = (std::net::Ipv6Addr::LOCALHOST, PORT).into();
         wait::until(&format!("the listener; the gateway says:\n{}", running.log()), || ask(v4, b"x").ok());
@@ -73,7 +50,7 @@ fn play(label: &str, flags: &'static [&'static str]) {
         if is_steered {
             assert!(steered() >= before + 4.0, "connections came by another way");
         }
-        let pg = ["sluice_listener=\"ingress/data/pg\"", "sluice_route=\"team2/pg\""];
+        let pg = ["sluice_listener=\"ingress/data/pg\"", "sluice_route=\"team2/db\""];
         wait::until("the count", || {
             (metric("sluice_tcp_connection_duration_seconds_count", &pg) >= 4.0).then_some(())
         });
@@ -98,7 +75,7 @@ fn is_shown() {
     let said = text(&sluice(&["status"]));
     let has_row = |cells: &[&str]| said.lines().any(|line| line.split_whitespace().eq(cells.iter().copied()));
     assert!(has_row(&["ingress/data", "pg", "*", "5432", "TCP", "*", "1", "OK"]), "{said}");
-    assert!(has_row(&["TCPRoute", "team2/pg", "ingress/data/pg", "BackendNotFound"]), "{said}");
+    assert!(has_row(&["TCPRoute", "team2/db", "ingress/data/pg", "BackendNotFound"]), "{said}");
 }
 
 /// `check`, `explain` and the gateway agree.
@@ -109,8 +86,8 @@ fn says_the_same(running: &Running) {
     assert!(explained.status.success(), "{said}");
     for part in [
         "listener ingress/data/pg takes every connection",
-        "TCPRoute team2/pg rules[0] takes the connection",
-        "to Service team2/pg:5432 over TCP at 127.0.0.1:15432",
+        "TCPRoute team2/db rules[0] takes the connection",
+        "to Service team2/db:5432 over TCP at 127.0.0.1:15432",
     ] {
         assert!(said.contains(part), "{part:?} in {said}");
     }

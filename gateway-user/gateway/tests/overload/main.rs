@@ -9,6 +9,8 @@ mod ends;
 mod memory;
 #[path = "../common/role.rs"]
 mod role;
+#[path = "../common/tcp.rs"]
+mod tcp;
 
 mod backends;
 mod bodies;

@@ -7,7 +7,18 @@ use crate::backends::{SilentBackend, ask_the_odd};
 use crate::common::{get, metric, metrics, with_gateway_flags};
 use crate::{active, neighbours_are_served, route_the_odd};
 
-const PLACES: usize = 100;
+pub(crate) const PLACES: usize = 100;
+/// One worker with so many places, whose backends have no other limit.
+pub(crate) const FLAGS: [&str; 8] = [
+    "--workers",
+    "1",
+    "--max-connections",
+    "100",
+    "--upstream-max-requests",
+    "1000",
+    "--upstream-max-pending",
+    "1000",
+];
 
 fn refused() -> f64 {
     metric("sluice_share_refused_total", &[])
@@ -15,17 +26,7 @@ fn refused() -> f64 {
 
 #[test]
 fn a_lone_tenant_may_have_all_and_gives_way_once_another_is_there() {
-    let flags = &[
-        "--workers",
-        "1",
-        "--max-connections",
-        "100",
-        "--upstream-max-requests",
-        "1000",
-        "--upstream-max-pending",
-        "1000",
-    ];
-    with_gateway_flags("shares", flags, |_, running| {
+    with_gateway_flags("shares", &FLAGS, |_, running| {
         let backend = SilentBackend::start();
         route_the_odd(running);
         let mut all: Vec<Client> = ask_the_odd(PLACES);

@@ -7,51 +7,18 @@ use gateway_testkit::wait;
 
 use crate::common::{get, metric, metrics, with_gateway_flags};
 use crate::ends::{connect, exchange, is_reset, start_echo};
+use crate::shares::{FLAGS, PLACES};
+use crate::tcp;
 
-/// Most connections of the worker.
-const PLACES: usize = 100;
 /// Those of them that one tenant may have.
 const OF_ONE: usize = 80;
 
 const FIRST: &str = "first";
 const SECOND: &str = "second";
 
-const GATEWAY: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: data, namespace: ingress}
-spec:
-  gatewayClassName: sluice
-  listeners:
-  - {name: first, protocol: TCP, port: 5001, allowedRoutes: {namespaces: {from: All}}}
-  - {name: second, protocol: TCP, port: 5002, allowedRoutes: {namespaces: {from: All}}}
-";
-/// Route and backend of a tenant.
-const TENANT: &str = "
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: TCPRoute
-metadata: {name: db, namespace: TENANT}
-spec:
-  parentRefs: [{name: data, namespace: ingress, sectionName: TENANT}]
-  rules: [{backendRefs: [{name: db, port: 5432}]}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: db, namespace: TENANT}
-spec: {ports: [{port: 5432}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: db-1, namespace: TENANT, labels: {kubernetes.io/service-name: db}}
-addressType: IPv4
-ports: [{port: PORT}]
-endpoints: [{addresses: [127.0.0.1], conditions: {ready: true}}]
-";
-
 fn resources() -> String {
-    let tenant = |name, port| TENANT.replace("TENANT", name).replace("PORT", port);
-    [GATEWAY, &tenant(FIRST, "15001"), &tenant(SECOND, "15002")].concat()
+    let routes = [tcp::route(FIRST, FIRST, 15001, ""), tcp::route(SECOND, SECOND, 15002, "")];
+    tcp::gateway(&[(FIRST, 5001), (SECOND, 5002)]) + &routes.concat()
 }
 
 fn at(port: u16) -> SocketAddr {
@@ -86,17 +53,7 @@ fn wait_for_connections(count: usize) {
 
 #[test]
 fn a_tenant_whose_tunnels_are_at_their_limit_leaves_places_for_others() {
-    let flags = &[
-        "--workers",
-        "1",
-        "--max-connections",
-        "100",
-        "--upstream-max-requests",
-        "1000",
-        "--upstream-max-pending",
-        "1000",
-    ];
-    with_gateway_flags("tunnels", flags, |_, running| {
+    with_gateway_flags("tunnels", &FLAGS, |_, running| {
         start_echo("127.0.0.1:15001");
         start_echo("127.0.0.1:15002");
         running.config.write("tcp.yaml", &resources()).unwrap();
