@@ -7,20 +7,22 @@ use crate::context::{BufferLevel, Counted, Routed, Shared, Shares, WorkerContext
 /// Counts a request that found its rule, unless others go first.
 ///
 /// # Errors
-/// The reason for which there was no rule, or that others go first.
-pub(super) fn admit(info: &ConnInfo, found: Result<&Routed, Reason>) -> Result<Counted, Reason> {
+/// Others do.
+pub(super) fn admit(info: &ConnInfo, routed: &Routed) -> Result<Counted, Reason> {
     if !info.control.is_over_limit() {
-        let routed = found?;
         takes_its_share(&info.context, routed, Shares::gives_way)?;
         return Ok(routed.shared.begin());
     }
-    match found {
-        Ok(routed) if info.context.shares.goes_first(&routed.shared) => {
-            info.control.admit();
-            Ok(routed.shared.begin())
-        }
-        _ => Err(refuse_over_limit(info)),
+    if info.context.shares.goes_first(&routed.shared) {
+        info.control.admit();
+        return Ok(routed.shared.begin());
     }
+    Err(refuse_over_limit(info))
+}
+
+/// The reason to tell a client whose request found no rule: beyond the limit of connections it has no place at all.
+pub(super) fn without_rule(info: &ConnInfo, reason: Reason) -> Reason {
+    if info.control.is_over_limit() { refuse_over_limit(info) } else { reason }
 }
 
 /// Counts a connection that found its rule, unless others go first. It would keep its place for hours, so beyond the limit there
@@ -49,7 +51,7 @@ fn refuse_over_limit(info: &ConnInfo) -> Reason {
 fn takes_its_share(
     context: &WorkerContext,
     routed: &Routed,
-    is_enough: fn(&Shares, &Shared, usize) -> bool,
+    is_enough: impl Fn(&Shares, &Shared, usize) -> bool,
 ) -> Result<(), Reason> {
     let (shares, shared) = (&context.shares, &routed.shared);
     let refused = match context.buffer_level() {

@@ -41,14 +41,12 @@ pub(crate) struct Exchange<'a, W> {
 impl<W: Wire> Exchange<'_, W> {
     /// Routes the request and does what its rule says.
     pub(crate) async fn serve(&mut self) -> Ended {
-        let found = self.route().await;
-        let routed = found.as_ref().map(|found| &*found.routed).map_err(|reason| *reason);
-        let counted = match admit::admit(self.info, routed) {
-            Ok(counted) => counted,
-            Err(reason) => return Outcome::reply(reason).into(),
-        };
-        let found = match found {
+        let found = match self.route().await {
             Ok(found) => found,
+            Err(reason) => return Outcome::reply(admit::without_rule(self.info, reason)).into(),
+        };
+        let counted = match admit::admit(self.info, &found.routed) {
+            Ok(counted) => counted,
             Err(reason) => return Outcome::reply(reason).into(),
         };
         if self.wire.wants_upgrade() && self.info.control.is_over_limit() {
