@@ -12,8 +12,9 @@ use super::binaries::Binary;
 use super::count::Count;
 use super::pairs::{Pair, VARIABLE};
 
-/// Binaries that run at the same time. Each test has a network namespace of its own, and most of them wait
-/// most of the time.
+/// Binaries that run at the same time on other pairs than the usual one. Each test has a network namespace of its own, and
+/// most of them wait most of the time. Those that run once have no neighbour: gateways of two of them, such as of
+/// `takeover`, want more rings than one user may have locked memory for.
 const BESIDE: usize = 2;
 
 /// Those that take minutes, the longest first: none of them is left over at the end.
@@ -33,25 +34,37 @@ pub(super) struct Job<'a> {
 /// Runs them and counts by pair, what runs once by none. The output of a binary comes in one piece when it has ended.
 pub(super) fn run(mut jobs: Vec<Job<'_>>, filter: Option<&str>) -> Result<BTreeMap<Option<Pair>, Count>> {
     jobs.sort_by_key(|job| LONG.iter().position(|name| *name == job.binary.name).unwrap_or(LONG.len()));
-    let waiting = Mutex::new(VecDeque::from(jobs));
+    let (again, once): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.again);
     let counts = Mutex::new(BTreeMap::new());
+    run_beside(1, once, &counts, filter)?;
+    run_beside(BESIDE, again, &counts, filter)?;
+    Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Runs so many at the same time.
+fn run_beside(
+    beside: usize,
+    jobs: Vec<Job<'_>>,
+    counts: &Mutex<BTreeMap<Option<Pair>, Count>>,
+    filter: Option<&str>,
+) -> Result<()> {
+    let waiting = Mutex::new(VecDeque::from(jobs));
     let worker = || -> Result<()> {
         loop {
             let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(job) = job else { return Ok(()) };
             let count = job.run(filter)?;
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-            counts.entry(job.again.then_some(job.pair)).or_insert_with(Count::default).merge(count);
+            counts.entry(job.again.then_some(job.pair)).or_default().merge(count);
         }
     };
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..BESIDE).map(|_| scope.spawn(worker)).collect();
+        let workers: Vec<_> = (0..beside).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(|worker| match worker.join() {
             Ok(done) => done,
             Err(_) => bail!("a thread that ran tests panicked"),
         })
-    })?;
-    Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
+    })
 }
 
 impl Job<'_> {
