@@ -48,6 +48,8 @@ struct Open {
     programs: Option<LentPrograms>,
     /// True while its programs are kept though it has ended.
     is_held: bool,
+    /// True once another gateway serves, which may be before this one's end is heard of.
+    is_relieved: bool,
 }
 
 impl Open {
@@ -106,7 +108,9 @@ impl Shared {
         let mut programs = self.programs();
         let room = programs.by_connection.len() < MAX_CONNECTIONS && !programs.closed;
         if room {
-            programs.by_connection.insert(connection, Open { channel, programs: None, is_held: false });
+            programs
+                .by_connection
+                .insert(connection, Open { channel, programs: None, is_held: false, is_relieved: false });
         }
         room
     }
@@ -137,7 +141,7 @@ impl Shared {
             {
                 info!(connection, "another gateway serves; {}", waited(programs));
                 relieved = true;
-                open.is_held = false;
+                (open.is_held, open.is_relieved) = (false, true);
             }
         }
         self.changed.notify_all();
@@ -174,7 +178,7 @@ impl Shared {
         let held = programs.by_connection.values().filter(|open| open.is_held).count();
         let Some(open) = programs.by_connection.get_mut(&connection) else { return };
         let stands_by = open.programs.as_ref().is_some_and(|lent| lent.stand_by_socket().is_some());
-        open.is_held = stands_by && held < MAX_HELD && !self.hold.is_zero();
+        open.is_held = stands_by && !open.is_relieved && held < MAX_HELD && !self.hold.is_zero();
         if !open.is_held {
             return;
         }
