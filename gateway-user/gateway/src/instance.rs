@@ -1,9 +1,11 @@
 //! One process per state directory: its lock, and the name that tells its kernel objects from others'.
 
-use std::fs::{self, File, TryLockError};
+mod lock_file;
+mod spare;
+
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use anyhow::{Context as _, bail};
 use gateway_control::addresses::link::{self, LinkAccess};
 use tracing::info;
 
+use self::lock_file::{holder, is_named, read, try_lock, write_owner};
 use crate::flags::TakeOver;
 use crate::handoff::{self, HandoffClient, HandoffReply, Name, Offer, Received};
 use crate::identity::Identity;
@@ -44,14 +47,18 @@ pub(crate) struct Claimed {
 }
 
 impl Instance {
-    /// Takes the directory, making it if need be, or begins to take over from the process that has it. The
-    /// lock file holds a process id; the kernel releases the lock however we end, so a file that a crash left
-    /// is simply taken.
+    /// Takes the directory, making it if need be, or begins to take over from the process that has it; a spare
+    /// waits for that one's end. The lock file holds a process id; the kernel releases the lock however we end,
+    /// so a file that a crash left is simply taken.
     ///
     /// # Errors
     /// Another process has it and does not hand over, which the message says; it cannot be made or written;
     /// or others could change what is in it.
     pub(crate) fn claim(dir: &Path, take_over: TakeOver, identity: &Identity) -> anyhow::Result<Claimed> {
+        if take_over == TakeOver::Spare {
+            let (lock, made) = spare::claim(dir, identity)?;
+            return Self::fresh(dir, made, lock);
+        }
         let mut made = false;
         let begun = Instant::now();
         let mut limit = LOCK_TIMEOUT;
@@ -244,52 +251,6 @@ fn interface_addresses(dir: &Path) -> PathBuf {
     dir.join("interface-addresses")
 }
 
-/// Locks the directory's file; the inner error is its holder, if that is known.
-fn try_lock(dir: &Path) -> anyhow::Result<Result<File, Option<Name>>> {
-    let path = dir.join(LOCK);
-    loop {
-        let file = state_dir::open_lock(dir, true);
-        let file =
-            file.with_context(|| format!("--state-dir {}: not writable; choose another", dir.display()))?;
-        match file.try_lock() {
-            // Whoever had it may have removed the file between our opening and locking it.
-            Ok(()) if is_named(&file, &path)? => return Ok(Ok(file)),
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(holder(file))),
-            Err(TryLockError::Error(error)) => {
-                bail!("--state-dir {}: cannot be locked: {error}", dir.display())
-            }
-        }
-    }
-}
-
-/// True if `path` is the name of this open file.
-fn is_named(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// The owner's process id; on the next line how many take-overs there were before; on the third its pod, if
-/// it has one.
-fn write_owner(lock: &File, serial: u32, owner: &Name) -> io::Result<()> {
-    // One write, and no place in the file that the processes which share it would have to agree on.
-    let pod = owner.pod.as_ref().map(|pod| format!("{pod}\n")).unwrap_or_default();
-    let text = format!("{}\n{serial}\n{pod}", owner.pid);
-    lock.write_all_at(text.as_bytes(), 0)?;
-    lock.set_len(text.len() as u64)
-}
-
-fn read(lock: &File) -> io::Result<String> {
-    // A pod's name has 253 characters at most.
-    let mut text = [0; 512];
-    let length = lock.read_at(&mut text, 0)?;
-    Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned())
-}
-
 fn remove_if_there(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
@@ -310,7 +271,7 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
         Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     };
     if file.try_lock().is_err() {
-        let name = holder(file).map_or(String::new(), |name| format!(" by {name}"));
+        let name = holder(&file).map_or(String::new(), |name| format!(" by {name}"));
         return Ok(vec![format!("left {}: in use{name}", path.display())]);
     }
     let mut said = Vec::new();
@@ -327,16 +288,7 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
 
 /// The process that holds `dir`, if one does.
 pub(crate) fn serving(dir: &Path) -> Option<u32> {
-    let file = state_dir::open_lock(dir, false).ok()?;
-    // Not locked, it is what a crash left. Asking takes the lock for a moment, for which a start waits.
-    if file.try_lock_shared().is_ok() { None } else { holder(file).map(|name| name.pid) }
-}
-
-fn holder(file: File) -> Option<Name> {
-    let text = read(&file).ok()?;
-    let mut lines = text.lines();
-    let pid = lines.next()?.trim().parse().ok()?;
-    Some(Name { pid, pod: lines.nth(1).map(str::to_owned) })
+    lock_file::holder_of(dir).map(|name| name.pid)
 }
 
 /// A name for kernel objects of the helper that listens at `socket`.
@@ -400,7 +352,7 @@ mod tests {
         assert!(!first.is_ours(), "though the process id is the same");
         first.settle().unwrap();
         assert!(first.is_ours());
-        assert_eq!(holder(lock), Some(Name::own()));
+        assert_eq!(holder(&lock), Some(Name::own()));
     }
 
     #[test]
@@ -417,7 +369,7 @@ mod tests {
         );
         // The rest of a longer name is cut off.
         write_owner(&File::from(first.lock().unwrap()), 3, &Name { pid: 2, pod: None }).unwrap();
-        assert_eq!(holder(File::from(first.lock().unwrap())), Some(Name { pid: 2, pod: None }));
+        assert_eq!(holder(&File::from(first.lock().unwrap())), Some(Name { pid: 2, pod: None }));
     }
 
     #[test]

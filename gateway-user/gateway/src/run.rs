@@ -19,7 +19,7 @@ use crate::capacity::{Bounds, Capacity};
 use crate::cli::{NodeArgs, RunArgs};
 use crate::cmd::{End, bad_settings};
 use crate::confinement::Confinement;
-use crate::flags::{AddressMode, Controller, Effective, Resolved, Settings};
+use crate::flags::{AddressMode, Controller, Effective, Resolved, Settings, TakeOver};
 use crate::handoff::{self, FailureCounters, HandoffClient, Received};
 use crate::helper::HelperWatch;
 use crate::identity::Identity;
@@ -82,7 +82,7 @@ fn run_with(mut args: RunArgs, check: impl FnOnce(&Settings) -> anyhow::Result<(
     // Before anything that may hang.
     let probes = ProbeServer::start(settings.probe_socket.0.as_deref(), &identity, confinement)?;
     let starting = signals::end_at_once(&identity, confinement)?;
-    let parts = Parts::open(&settings, &state_dir, source, &identity, confinement, helper)?;
+    let parts = Parts::open(&settings, &state_dir, source, (&identity, confinement), helper, &probes)?;
     let facts = parts.facts(effective);
     let bounds = parts.capacity.bounds(&settings, parts.places.len());
     announce(&facts, parts.places.len(), &bounds);
@@ -120,9 +120,9 @@ impl Parts {
         settings: &Settings,
         state_dir: &Path,
         source: Source,
-        identity: &Identity,
-        confinement: Confinement,
+        (identity, confinement): (&Identity, Confinement),
         helper: Option<Arc<HelperClient>>,
+        probes: &ProbeServer,
     ) -> anyhow::Result<Self> {
         // Checks that concern no other process come first: an error here disturbs no process that serves.
         let source_text = source.check()?;
@@ -142,7 +142,8 @@ impl Parts {
         reopen::try_source_and_log(identity, settings, &source)?;
         handoff::stop_at("asking");
         // Before the ports: who finds the state directory taken learns by whom, not that some port is busy.
-        let Claimed { instance, taking_over } = Instance::claim(state_dir, settings.take_over, identity)?;
+        let (Claimed { instance, taking_over }, helper) =
+            claim(settings, state_dir, identity, helper, probes)?;
         let (handoff_client, mut received) = match taking_over {
             Some((handoff_client, received)) => (Some(handoff_client), received),
             None => {
@@ -353,6 +354,25 @@ fn finish(
         warn!("addresses stay on their interface until the next start or `sluice cleanup`: {error}");
     }
     Ok(())
+}
+
+/// Takes the state directory, at once or as a spare after a time that may be long.
+fn claim(
+    settings: &Settings,
+    state_dir: &Path,
+    identity: &Identity,
+    helper: Option<Arc<HelperClient>>,
+    probes: &ProbeServer,
+) -> anyhow::Result<(Claimed, Option<Arc<HelperClient>>)> {
+    if settings.take_over != TakeOver::Spare {
+        return Ok((Instance::claim(state_dir, settings.take_over, identity)?, helper));
+    }
+    // It has given the directory. It may be started anew meanwhile, and has few places.
+    drop(helper);
+    probes.waits();
+    let claimed = Instance::claim(state_dir, settings.take_over, identity)?;
+    probes.starts();
+    Ok((claimed, helper::connect(settings)?))
 }
 
 /// Gives what the process has so far to the user that it goes on as. Sockets and pins also go back to a

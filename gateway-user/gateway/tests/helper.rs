@@ -9,6 +9,8 @@ mod liars;
 mod line;
 #[path = "helper/pool.rs"]
 mod pool;
+#[path = "helper/spare.rs"]
+mod spare;
 
 use std::net::TcpListener;
 

@@ -31,8 +31,10 @@ const START_LIMIT: Duration = Duration::from_secs(200);
 /// The state that the process has come to.
 #[derive(Debug)]
 enum Stage {
-    /// The configuration is not read yet.
-    Starting,
+    /// The configuration is not read yet; since then.
+    Starting(Instant),
+    /// It waits for the end of the process that serves.
+    Spare,
     /// Another process serves until this one has its configuration.
     TakingOver(Name, Readiness),
     Serving(Readiness),
@@ -44,10 +46,7 @@ enum Stage {
 
 /// The stage, as the server's thread reads it.
 #[derive(Clone, Debug)]
-struct ProbeState {
-    begun: Instant,
-    stage: Arc<Mutex<Stage>>,
-}
+struct ProbeState(Arc<Mutex<Stage>>);
 
 /// The server behind `--probe-socket`. Dropping it takes the socket away.
 #[derive(Debug)]
@@ -68,7 +67,7 @@ impl ProbeServer {
         identity: &Identity,
         confinement: Confinement,
     ) -> anyhow::Result<Self> {
-        let state = ProbeState { begun: Instant::now(), stage: Arc::new(Mutex::new(Stage::Starting)) };
+        let state = ProbeState(Arc::new(Mutex::new(Stage::Starting(Instant::now()))));
         let mut server = Self { path: path.map(Path::to_owned), state, serving: None };
         let Some(path) = path else { return Ok(server) };
         let uid = identity.uid();
@@ -93,6 +92,16 @@ impl ProbeServer {
             }
         }
         Ok(server)
+    }
+
+    /// This process waits for the end of the one that serves. It does its duty, so it is ready.
+    pub(crate) fn waits(&self) {
+        self.state.set(Stage::Spare);
+    }
+
+    /// It has waited for long enough, and starts.
+    pub(crate) fn starts(&self) {
+        self.state.set(Stage::Starting(Instant::now()));
     }
 
     /// Another process serves until this one says that it does.
@@ -125,7 +134,7 @@ impl ProbeServer {
 
 impl ProbeState {
     fn set(&self, stage: Stage) {
-        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
     fn serve(
@@ -144,8 +153,11 @@ impl ProbeState {
     /// # Errors
     /// It does not serve; with the reason.
     fn check(&self) -> Result<String, String> {
-        match &*self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            Stage::Starting => Err("it starts, and has no configuration yet".to_owned()),
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Spare => {
+                Ok("ready: a spare, which waits for the end of the process that serves".to_owned())
+            }
+            Stage::Starting(_) => Err("it starts, and has no configuration yet".to_owned()),
             Stage::TakingOver(from, readiness) => {
                 let why = readiness.check().err().map_or(String::new(), |reason| format!(": {reason}"));
                 Err(format!("sluice ({from}) serves until this process has taken over{why}"))
@@ -163,11 +175,11 @@ impl ProbeState {
     /// # Errors
     /// Only a restart can help; with the reason.
     fn check_alive(&self) -> Result<(), String> {
-        match &*self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            Stage::Starting if self.begun.elapsed() > START_LIMIT => {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Starting(begun) if begun.elapsed() > START_LIMIT => {
                 Err(format!("it has been starting for {} s", START_LIMIT.as_secs()))
             }
-            Stage::Starting | Stage::Succeeded(_) => Ok(()),
+            Stage::Starting(_) | Stage::Spare | Stage::Succeeded(_) => Ok(()),
             Stage::TakingOver(_, readiness) | Stage::Serving(readiness) => readiness.check_alive(),
             Stage::Helping(heartbeat) => still_turns(heartbeat),
         }
@@ -200,7 +212,7 @@ mod tests {
     use super::*;
 
     fn state() -> ProbeState {
-        ProbeState { begun: Instant::now(), stage: Arc::new(Mutex::new(Stage::Starting)) }
+        ProbeState(Arc::new(Mutex::new(Stage::Starting(Instant::now()))))
     }
 
     fn name() -> Name {
@@ -230,7 +242,8 @@ mod tests {
     #[test]
     fn a_start_without_an_end_and_a_loop_that_stands_still_are_dead() {
         let long_ago = Instant::now().checked_sub(START_LIMIT + Duration::from_secs(1)).unwrap();
-        let hung = ProbeState { begun: long_ago, ..state() };
+        let hung = state();
+        hung.set(Stage::Starting(long_ago));
         assert!(hung.check_alive().unwrap_err().contains("200 s"));
         let stamped = Arc::new(Heartbeat::since(DEAD_AFTER + Duration::from_secs(1)));
         hung.set(Stage::Helping(Arc::clone(&stamped)));

@@ -32,8 +32,8 @@ pub(super) fn run(args: UpgradeArgs) -> anyhow::Result<End> {
         return start_and_end();
     }
     let dir: &Path = &state_dir::resolve(&settings.state_dir)?;
-    if settings.take_over == TakeOver::Never {
-        bail!("--take-over never: an upgrade is a take-over; leave it out");
+    if settings.take_over != TakeOver::Auto {
+        bail!("--take-over {}: an upgrade is a take-over; leave it out", settings.take_over);
     }
     let Some(before) = instance::serving(dir) else {
         bail!("--state-dir {}: nothing serves there; start it by `sluice run`", dir.display());

@@ -156,8 +156,8 @@ settings! {
             "Directory for the lock and state of this process; made if missing, emptied on exit but for last good versions. auto is /run/sluice for root and for the user whom it belongs to, for others sluice in $XDG_RUNTIME_DIR, or sluice-UID in the directory for temporary files where that is not set, not theirs or open to others",
             "Two gateways on one machine need two directories; a second process on one takes over from the first";
         take_over: TakeOver = "auto", "MODE",
-            "Behaviour if a process already serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
-            "auto is how upgrades lose no request; never guards against a start by mistake";
+            "Behaviour if a process already serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start, spare waits until it has ended and serves then",
+            "auto is how upgrades lose no request; never guards against a start by mistake; spare serves at once in place of a process that was killed, where whoever starts that one again takes a second or more";
         last_good: Auto<LastGood> = "auto", "MODE",
             "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, sealed too but with the key of --last-good-key, no-keys without private keys, off nothing; auto is sealed with such a key, else keys, and no-keys on a node that follows a controller",
             "A restart then survives an error in a file, or an API server that is away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";

@@ -331,6 +331,8 @@ choice!(
         Auto = "auto",
         /// Does not start.
         Never = "never",
+        /// Waits for its end.
+        Spare = "spare",
     }
 );
 
