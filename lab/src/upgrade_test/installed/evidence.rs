@@ -24,7 +24,9 @@ pub(super) fn lines(release: &Release, clients: &[Report], time: Duration) -> Re
     }
     let mut lines = Vec::new();
     for pod in release.pods(Role::Nodes)? {
-        let log = release.log(Role::Nodes, &pod, "node", time)?;
+        let mut log = release.log(Role::Nodes, &pod, "node", time)?;
+        // Pods of another version may have none.
+        log.push_str(&release.log(Role::Nodes, &pod, "spare", time).unwrap_or_default());
         lines.extend(log.lines().filter_map(|line| describe(&pod, line, &failed)));
     }
     Ok(lines)

@@ -69,7 +69,7 @@ impl<'a> Run<'a> {
     fn there_and_back(&mut self, name: &str, version: Version) -> Result<()> {
         let now = versions::current(&self.release);
         self.phase(&format!("to {name}"), Bar::Drained, |release| versions::change(release, version))?;
-        self.phase(&format!("back from {name}"), Bar::Drained, |release| versions::to_tag(release, now))
+        self.phase(&format!("back from {name}"), Bar::Drained, |release| versions::back(release, now))
     }
 
     /// Neither a controller nor an API server for this time, each container killed once meanwhile. Pods are new before that: a

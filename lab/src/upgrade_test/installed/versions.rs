@@ -31,6 +31,8 @@ const TO_COME: &str =
     "SLUICE_FAULT=takeover:version=9.0.0,takeover:protocol=2,takeover:oldest=1,takeover:layout=8";
 /// The path of the value of the release that says which version it has.
 const TAG: [&str; 2] = ["image", "tag"];
+/// That of the value for a spare in each node's pod, whose flag an earlier version may not have.
+const SPARE: [&str; 3] = ["node", "spare", "enabled"];
 
 impl Version {
     fn tag(self) -> &'static str {
@@ -53,7 +55,8 @@ impl Version {
 
 /// Has all roles become another version.
 pub(super) fn change(release: &mut Release, version: Version) -> Result<()> {
-    to_tag(release, json!(version.tag()))
+    let with_spare = !matches!(version, Version::Before);
+    to(release, json!(version.tag()), with_spare)
 }
 
 /// The version that a release has, to be gone back to.
@@ -61,9 +64,13 @@ pub(super) fn current(release: &Release) -> Value {
     release.value("/image/tag")
 }
 
-/// Has all roles become the version of this tag.
-pub(super) fn to_tag(release: &mut Release, tag: Value) -> Result<()> {
-    release.set([(&TAG, tag)])?;
+/// Has all roles become the version of this tag, which was the first.
+pub(super) fn back(release: &mut Release, tag: Value) -> Result<()> {
+    to(release, tag, true)
+}
+
+fn to(release: &mut Release, tag: Value, with_spare: bool) -> Result<()> {
+    release.set([(&TAG[..], tag), (&SPARE, json!(with_spare))])?;
     release.settled(Role::Controllers)?;
     release.settled(Role::Nodes)
 }
