@@ -27,6 +27,8 @@ const LARGE: &str = "/large?100000";
 
 /// How long memory has to settle: what a connection keeps for a second is gone then, and so are free pages.
 const SETTLING: Duration = Duration::from_secs(6);
+/// Fewer KiB within that time are no sign that more will follow.
+const STILL_KIB: i64 = 64;
 /// Within this time after the end of all the process is as small as before, but for some MiB: tables that have grown,
 /// and what is left of pages that others use too.
 const RETURN_TIME: Duration = Duration::from_secs(60);
@@ -101,9 +103,11 @@ pub(super) struct Held {
 /// # Errors
 /// The process's numbers cannot be read, or it has ended.
 pub(super) fn measure(testbed: &mut Testbed) -> Result<Vec<Held>> {
-    // Tables, pools and threads that the first requests make are no connection's.
-    drop(used(100, &address(HTTP).into()));
+    // Tables, pools and threads that the first requests make are no connection's, and tables grow with the number of
+    // connections.
+    drop(used(CONNECTIONS, &address(HTTP).into()));
     drop(used(100, &secured(testbed, address(HTTPS))));
+    settle(testbed.pid())?;
     let bars = Bars::read()?.memory;
     KINDS
         .iter()
@@ -146,6 +150,18 @@ fn whole(bar: Bar) -> Result<i64> {
 
 fn rss_kib(pid: u32) -> Result<i64> {
     Ok(i64::try_from(proc::rss_kib(pid)?)?)
+}
+
+/// Waits until the process gives no more pages back.
+fn settle(pid: u32) -> Result<()> {
+    let (began, mut last) = (Instant::now(), i64::MAX);
+    loop {
+        let now = least(pid, SETTLING)?;
+        if now + STILL_KIB >= last || began.elapsed() > RETURN_TIME {
+            return Ok(());
+        }
+        last = now;
+    }
 }
 
 /// The least of several looks.
