@@ -76,6 +76,33 @@ fn without_its_controller_a_node_serves_on_and_starts_from_its_disk() {
     });
 }
 
+/// Clients wait, or are refused, until somebody has a configuration; nobody is told that there is no route.
+#[test]
+fn a_process_without_a_configuration_hands_over_once_it_has_one() {
+    with_roles("roles-early", &[], |mut roles| {
+        let state = roles.inside.scratch().join("state");
+        wait::until("the copy on disk", || state.join("last-good-stream").exists().then_some(()));
+        // It takes connections and says nothing, so whoever starts waits for it before the copy is served.
+        roles.controller.as_mut().unwrap().signal(Signal::SIGSTOP).unwrap();
+        roles.node.signal(Signal::SIGKILL).unwrap();
+        roles.node.wait();
+        let _ = fs::remove_file(state.join("last-good-stream.served"));
+        roles.node = Guarded::spawn(&mut node_command(roles.inside, &state)).unwrap();
+        roles.node.wait_for_output("each worker holds at most");
+        let next = Guarded::spawn(&mut node_command(roles.inside, &state)).unwrap();
+        wait::until("the take-over", || {
+            if let Ok(response) = get(TARGET) {
+                assert_eq!(response.status, 200, "{}\n{}", roles.node.output(), next.output());
+            }
+            next.output().contains("took over from sluice").then_some(())
+        });
+        let before = roles.node.output();
+        assert!(before.contains("configuration is live"), "{before}");
+        assert_eq!(get(TARGET).unwrap().status, 200);
+        roles.controller.as_mut().unwrap().signal(Signal::SIGCONT).unwrap();
+    });
+}
+
 /// An HTTPS listener beside the example, with a route.
 const SECURE: &str = "
 apiVersion: gateway.networking.k8s.io/v1

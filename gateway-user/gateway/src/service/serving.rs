@@ -1,10 +1,13 @@
 //! Serving until a signal or another process ends it: dead workers, the helper, those who ask to take over.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use gateway_control::view::View;
 use gateway_proxy::worker::DrainLimits;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
@@ -19,6 +22,10 @@ use crate::signals::Order;
 
 /// Time after the signal to stop, and after `--drain-min`, in which successors that fail still get another chance.
 const SUCCESSOR_LIMIT: Duration = Duration::from_secs(120);
+
+/// Limit for a first configuration before another process may take over without one: longer than a node waits for its
+/// controller before it serves its copy.
+const CONFIGURATION_LIMIT: Duration = Duration::from_secs(10);
 
 /// From the signal to stop until the listening sockets close. A pod that is deleted has a successor within seconds, which
 /// asks for them: nobody could connect if they closed as it starts.
@@ -47,6 +54,8 @@ impl Service<'_> {
     ) -> anyhow::Result<Option<Instance>> {
         let mut denials = Denials::default();
         let mut open_drain: Option<OpenDrain> = None;
+        let mut configured = pin!(configured(self.shared.view.clone()));
+        let mut may_hand_over = false;
         let cause = loop {
             denials.report();
             if let Some(helper) = &mut self.helper {
@@ -63,7 +72,8 @@ impl Service<'_> {
                 },
                 () = self.supervisor.supervise(&self.workers, &self.engine) => {}
                 () = reached(until) => break Cause::Signal,
-                request = next(&mut handoff_server) => {
+                () = &mut configured, if !may_hand_over => may_hand_over = true,
+                request = next(&mut handoff_server), if may_hand_over => {
                     if let Some(handoff_server) = &handoff_server
                         && let Some(cause) =
                             self.hand_over(handoff_server, &servers, request, &mut open_drain).await?
@@ -202,6 +212,14 @@ async fn reached(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Waits for the first configuration. A process that took over before it would have workers beside ours that know no route
+/// yet, and clients that have waited would be told so.
+async fn configured(mut view: watch::Receiver<Arc<View>>) {
+    let live = view.wait_for(|view| view.live.is_some());
+    // One that never comes must not keep the next version away.
+    let _ = tokio::time::timeout(CONFIGURATION_LIMIT, live).await;
 }
 
 async fn next(handoff_server: &mut Option<HandoffServer>) -> Request {
