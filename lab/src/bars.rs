@@ -45,6 +45,8 @@ pub(crate) enum Against {
     Nginx,
     Haproxy,
     NginxAndHaproxy,
+    /// nginx and HAProxy, with splice(2) and without.
+    Streams,
     Peers,
     Floor,
     OneRoute,

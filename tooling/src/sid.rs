@@ -22,8 +22,14 @@ pub struct Sid {
 
 /// Servers of today beside which Sluice is measured, or that stand before it.
 pub const SERVERS: Sid = Sid {
-    packages: &["nginx", "haproxy", "caddy", "nghttp2-server"],
-    files: &["usr/sbin/nginx", "usr/sbin/haproxy", "usr/bin/caddy", "usr/sbin/nghttpd"],
+    packages: &["nginx", "libnginx-mod-stream", "haproxy", "caddy", "nghttp2-server"],
+    files: &[
+        "usr/sbin/nginx",
+        "usr/lib/nginx/modules/ngx_stream_module.so",
+        "usr/sbin/haproxy",
+        "usr/bin/caddy",
+        "usr/sbin/nghttpd",
+    ],
 };
 
 impl Sid {

@@ -1,6 +1,8 @@
 //! The load on every target, and the targets that Sluice is held against.
 
-use super::target::Target::{self, Caddy, Envoy, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
+use super::target::Target::{
+    self, Caddy, Envoy, Floor, Haproxy, HaproxySplice, Nginx, Sluice, SluiceOneRoute,
+};
 use crate::bars::Against;
 use crate::peers::Traffic;
 
@@ -87,6 +89,7 @@ impl Against {
             Self::Nginx => &[Nginx],
             Self::Haproxy => &[Haproxy],
             Self::NginxAndHaproxy => &[Nginx, Haproxy],
+            Self::Streams => STREAM_PROXIES,
             Self::Peers => &[Nginx, Haproxy, Envoy, Caddy],
             Self::Floor => &[Floor],
             Self::OneRoute => &[SluiceOneRoute],
@@ -97,6 +100,9 @@ impl Against {
 const ALL: &[Target] = &[Sluice, Nginx, Haproxy, Floor];
 const BESIDE_PEERS: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy];
 const BESIDE_ALL: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy, Floor];
+
+/// Those that pass connections on as they are.
+const STREAM_PROXIES: &[Target] = &[Nginx, Haproxy, HaproxySplice];
 
 const STREAMS: Load = Load::Http2 { streams: 32, grpc: false };
 const KEPT: Load = Load::Http1 { close: false, many: false };
@@ -129,6 +135,14 @@ const TLS: Scenario = Scenario {
     key: Some(Key::P256),
     traffic: Traffic { tls: true, ..Traffic::PLAIN },
     targets: BESIDE_PEERS,
+    ..PLAIN
+};
+
+/// Connections that are passed on as they are, with a listener and a route for them alone.
+const BYTES: Scenario = Scenario {
+    request_path: "/100",
+    traffic: Traffic { bytes: true, ..Traffic::PLAIN },
+    targets: &[Sluice, Nginx, Haproxy, HaproxySplice],
     ..PLAIN
 };
 
@@ -176,6 +190,9 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         targets: BESIDE_PEERS,
         ..PLAIN
     },
+    Scenario { name: "tcp-100", ..BYTES },
+    Scenario { name: "tcp-1m", request_path: "/1m", ..BYTES },
+    Scenario { name: "tcp-connection-each", load: Load::Http1 { close: true, many: false }, ..BYTES },
     Scenario { name: "tls-keep-alive-h1", ..TLS },
     Scenario {
         name: "tls-keep-alive-h2",

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::peers::haproxy::Splice;
 use crate::peers::programs::{Program, Programs as Peers};
 use crate::peers::{self, Setup, caddy, envoy, haproxy, nginx, resources, sluice};
 
@@ -19,6 +20,8 @@ pub(super) enum Target {
     SluiceBeside,
     Nginx,
     Haproxy,
+    /// HAProxy that has the kernel move bytes.
+    HaproxySplice,
     Envoy,
     Caddy,
     Floor,
@@ -49,6 +52,7 @@ impl Target {
             Self::SluiceBeside => "sluice, beside",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::HaproxySplice => "haproxy, splice",
             Self::Envoy => "envoy",
             Self::Caddy => "caddy",
             Self::Floor => "floor",
@@ -59,7 +63,7 @@ impl Target {
     pub(super) fn peer(self) -> Option<Program> {
         match self {
             Self::Nginx => Some(Program::Nginx),
-            Self::Haproxy => Some(Program::Haproxy),
+            Self::Haproxy | Self::HaproxySplice => Some(Program::Haproxy),
             Self::Envoy => Some(Program::Envoy),
             Self::Caddy => Some(Program::Caddy),
             Self::Sluice | Self::SluiceOneRoute | Self::SluiceBeside | Self::Floor => None,
@@ -69,9 +73,14 @@ impl Target {
     /// Writes its configuration and gives the call that starts it. With `many`, Sluice has many routes where
     /// it is to have them.
     pub(super) fn command(self, setup: &Setup, programs: &Programs, many: bool) -> Result<Command> {
+        let bytes = setup.role.traffic().bytes;
         let one = |variant: &Variant, many: bool| {
-            let make = if many { resources::many_routes } else { resources::strip_prefix };
-            let mut command = sluice::measured(setup, &variant.program, &make(setup)?)?;
+            let text = match many {
+                _ if bytes => resources::pass_bytes(setup),
+                true => resources::many_routes(setup)?,
+                false => resources::strip_prefix(setup)?,
+            };
+            let mut command = sluice::measured(setup, &variant.program, &text)?;
             command.args(&variant.flags);
             Ok(command)
         };
@@ -81,6 +90,7 @@ impl Target {
             Self::SluiceBeside => one(programs.beside.as_ref().context("--beside")?, many),
             Self::Nginx => nginx::proxy(setup),
             Self::Haproxy => haproxy::proxy(setup),
+            Self::HaproxySplice => haproxy::stream(setup, Splice::Auto),
             Self::Envoy => envoy::proxy(setup),
             Self::Caddy => caddy::proxy(setup),
             Self::Floor => {

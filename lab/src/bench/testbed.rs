@@ -259,7 +259,11 @@ fn wait_until_served(proxy: &mut Process, setup: &Setup, plan: &Plan, many: bool
     if traffic.websocket {
         return wait_for_websocket(proxy, setup, request_path);
     }
-    let request_path = if many { "/app/0/100" } else { "/app/100" };
+    let request_path = match many {
+        _ if traffic.bytes => "/100",
+        true => "/app/0/100",
+        false => "/app/100",
+    };
     wait_for_response(proxy, setup.listen, HOST, request_path)
 }
 

@@ -54,11 +54,48 @@ struct Parts {
 /// Writes the configuration of a proxy that is measured and gives the call that starts it.
 pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
     let traffic = setup.role.traffic();
+    if traffic.bytes {
+        return stream(setup, Splice::Off);
+    }
     if traffic.tls {
         let both = [setup.certificate(), setup.key()].map(fs::read_to_string);
         write(&setup.dir.join(PEM), &both.into_iter().collect::<io::Result<String>>()?)?;
     }
     write_config(setup, &measured(setup, traffic))?;
+    Ok(call(setup))
+}
+
+/// How bytes of connections pass through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Splice {
+    /// By its own buffers.
+    Off,
+    /// By splice(2) where it takes that for worth it (`option splice-auto`).
+    Auto,
+}
+
+/// Writes the configuration of one that passes connections on as they are, and gives the call that starts it.
+pub(crate) fn stream(setup: &Setup, splice: Splice) -> Result<Command> {
+    let Setup { listen, backend, role, .. } = setup;
+    let option = if splice == Splice::Auto { "    option splice-auto\n" } else { "" };
+    let text = format!(
+        "global
+    maxconn 16000
+    no strict-limits
+    nbthread {}
+    tune.bufsize 131072
+defaults
+    mode tcp
+{option}    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+listen in
+    bind {listen} backlog 4096
+    server one {backend}
+",
+        role.workers()
+    );
+    write(&setup.dir.join(CONFIG), &text)?;
     Ok(call(setup))
 }
 

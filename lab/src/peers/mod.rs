@@ -61,12 +61,20 @@ pub(crate) struct Traffic {
     pub(crate) backend_http2: bool,
     /// Clients open WebSockets.
     pub(crate) websocket: bool,
+    /// Connections are passed on as they are, to the backend that clients speak with: no path is changed, no field set.
+    pub(crate) bytes: bool,
 }
 
 impl Traffic {
     /// HTTP/1.1 on both sides and no log.
-    pub(crate) const PLAIN: Self =
-        Self { access_log: false, tls: false, http2: false, backend_http2: false, websocket: false };
+    pub(crate) const PLAIN: Self = Self {
+        access_log: false,
+        tls: false,
+        http2: false,
+        backend_http2: false,
+        websocket: false,
+        bytes: false,
+    };
 }
 
 impl Setup {

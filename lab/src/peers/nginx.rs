@@ -30,11 +30,29 @@ pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
         true => format!("{}/access.log combined", dir.display()),
         false => "off".to_owned(),
     };
-    let http = match role {
-        Role::Measured(traffic) => measured(setup, *traffic),
-        Role::Replaced => replaced(*listen, *backend),
+    let (module, block) = match role {
+        Role::Measured(traffic) if traffic.bytes => (STREAM_MODULE, stream(*listen, *backend)),
+        Role::Measured(traffic) => ("", http(dir, "nginx", &log, &measured(setup, *traffic))),
+        Role::Replaced => ("", http(dir, "nginx", &log, &replaced(*listen, *backend))),
     };
-    instance(peers, dir, "nginx", role.workers(), &log, &http, *cpu)
+    instance(peers, dir, "nginx", role.workers(), (module, &block), *cpu)
+}
+
+/// Debian has the module in a package of its own.
+const STREAM_MODULE: &str = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n";
+
+/// Connections as they are, as its manual has it, with buffers that take a whole read of ours.
+fn stream(listen: SocketAddr, backend: SocketAddr) -> String {
+    format!(
+        "stream {{
+    proxy_buffer_size 128k;
+    server {{
+        listen {listen} backlog=4096;
+        proxy_pass {backend};
+    }}
+}}
+"
+    )
 }
 
 /// Its way for calls of gRPC, whose trailers the other one drops.
@@ -161,7 +179,7 @@ pub(crate) fn file_server(
         ),
         false => String::new(),
     };
-    let http = format!(
+    let server = format!(
         "    keepalive_timeout 1h;
     sendfile on;
     tcp_nopush on;
@@ -175,28 +193,13 @@ pub(crate) fn file_server(
         root = root.display(),
         small = "x".repeat(100),
     );
-    instance(peers, dir, "backend", 1, "off", &http, Some(cpu))
+    instance(peers, dir, "backend", 1, ("", &http(dir, "backend", "off", &server)), Some(cpu))
 }
 
-/// Writes a configuration with a name of its own, and gives the call that starts it.
-fn instance(
-    peers: &Programs,
-    dir: &Path,
-    name: &str,
-    workers: usize,
-    access_log: &str,
-    http: &str,
-    cpu: Option<usize>,
-) -> Result<Command> {
-    let text = format!(
-        "daemon off;
-user root;
-worker_processes {workers};
-pid {dir}/{name}.pid;
-error_log {dir}/{name}.log warn;
-worker_rlimit_nofile 19000;
-events {{ worker_connections 16384; }}
-http {{
+/// The part of a configuration for HTTP.
+fn http(dir: &Path, name: &str, access_log: &str, text: &str) -> String {
+    format!(
+        "http {{
     access_log {access_log};
     client_body_temp_path {dir}/{name}-body;
     proxy_temp_path {dir}/{name}-proxy;
@@ -204,8 +207,31 @@ http {{
     scgi_temp_path {dir}/{name}-scgi;
     uwsgi_temp_path {dir}/{name}-uwsgi;
     keepalive_requests 1000000000;
-{http}}}
+{text}}}
 ",
+        dir = dir.display(),
+    )
+}
+
+/// Writes a configuration with a name of its own, of a line that loads a module and a block, and gives the call that starts
+/// it.
+fn instance(
+    peers: &Programs,
+    dir: &Path,
+    name: &str,
+    workers: usize,
+    (module, block): (&str, &str),
+    cpu: Option<usize>,
+) -> Result<Command> {
+    let text = format!(
+        "{module}daemon off;
+user root;
+worker_processes {workers};
+pid {dir}/{name}.pid;
+error_log {dir}/{name}.log warn;
+worker_rlimit_nofile 19000;
+events {{ worker_connections 16384; }}
+{block}",
         dir = dir.display(),
     );
     write(&config(dir, name), &text)?;

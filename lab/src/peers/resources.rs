@@ -59,6 +59,24 @@ pub(crate) fn strip_prefix(setup: &Setup) -> Result<String> {
     Ok(measured(setup)? + &route("all", "", &strip_rule("", setup.backend.port())))
 }
 
+/// A TCPRoute for all connections.
+pub(crate) fn pass_bytes(setup: &Setup) -> String {
+    let (listen, backend) = (setup.listen, setup.backend);
+    format!(
+        "{}---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {{name: all, namespace: bench}}
+spec:
+  parentRefs: [{{name: bench}}]
+  rules:
+    - backendRefs: [{{name: backend, port: {}}}]
+",
+        base(listen, backend, setup.role.traffic()),
+        backend.port()
+    )
+}
+
 /// [`HOSTS`] routes with [`PATHS`] rules each; a rule takes `/app/N` away from the path.
 pub(crate) fn many_routes(setup: &Setup) -> Result<String> {
     let rules: String = (0..PATHS).map(|n| strip_rule(&format!("/{n}"), setup.backend.port())).collect();
@@ -109,6 +127,7 @@ fn strip_rule(path: &str, port: u16) -> String {
 /// Everything but the routes.
 fn base(listen: SocketAddr, backend: SocketAddr, traffic: Traffic) -> String {
     let listener = match traffic.tls {
+        _ if traffic.bytes => "name: tcp, protocol: TCP",
         true => "name: https, protocol: HTTPS, tls: {certificateRefs: [{name: certificate}]}",
         false => "name: http, protocol: HTTP",
     };
