@@ -23,6 +23,11 @@ pub trait Layer {
         out: &mut VecDeque<Chunk>,
     ) -> io::Result<Opened>;
 
+    /// True if the peer has said that nothing more comes before the layer was a stream's, behind its last content.
+    fn is_ended(&self) -> bool {
+        false
+    }
+
     /// The peer has closed its side of the connection.
     ///
     /// # Errors
@@ -62,10 +67,10 @@ pub(crate) struct Layered {
 impl Layered {
     pub(crate) fn new(layer: Box<dyn Layer>, opened: VecDeque<Chunk>) -> Self {
         Self {
+            ended: Cell::new(layer.is_ended()),
             layer: RefCell::new(layer),
             opened: RefCell::new(opened),
             unsealed: RefCell::default(),
-            ended: Cell::new(false),
             failed: Cell::new(None),
         }
     }

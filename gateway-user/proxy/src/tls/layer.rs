@@ -92,6 +92,10 @@ where
         Ok(Opened::More)
     }
 
+    fn is_ended(&self) -> bool {
+        self.session.is_peer_closed()
+    }
+
     fn end(&mut self) -> io::Result<()> {
         if self.session.is_peer_closed() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
