@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use gateway_tls::hello::{Peek, peek};
+use gateway_tls::hello::{HelloReader, MAX_HELLO, Peek, peek};
 use gateway_tls::{Identity, Outgoing, ServerOptions, ServerSession, ServerTls};
 use libfuzzer_sys::fuzz_target;
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
@@ -94,8 +94,30 @@ impl Server {
     }
 }
 
+/// A hello that comes in pieces is found in the first of them that holds it, and what follows changes nothing: the way of a
+/// connection that is passed through is decided by it.
+fn in_pieces(bytes: &[u8], piece: usize) {
+    let whole = peek(bytes);
+    let (mut reader, mut cut) = (HelloReader::default(), 0);
+    while cut < bytes.len() {
+        cut = cut.saturating_add(piece).min(bytes.len());
+        let seen = reader.peek(&bytes[..cut]);
+        assert_eq!(seen, peek(&bytes[..cut]), "a reader that keeps its place");
+        match seen {
+            Peek::Incomplete => assert!(cut < MAX_HELLO, "it is waited for"),
+            // The last look: a connection is decided by it.
+            Peek::Hello { server_name } => {
+                assert_eq!(whole, Peek::Hello { server_name }, "another name with more bytes");
+                return;
+            }
+            wrong => return assert_eq!(whole, wrong, "it is another thing with more bytes"),
+        }
+    }
+}
+
 /// Bytes from anybody.
 fn before(bytes: &[u8], piece: usize) {
+    in_pieces(bytes, piece);
     if let Peek::Hello { server_name } = peek(bytes) {
         let mut acceptor = Acceptor::default();
         let mut rest = bytes;

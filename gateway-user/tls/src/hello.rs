@@ -34,27 +34,47 @@ pub enum Peek {
 /// Looks at the first bytes of a connection. Handshake messages may be spread over records, so what is not
 /// complete may become so with more bytes, up to [`MAX_HELLO`] of them.
 pub fn peek(received: &[u8]) -> Peek {
-    let mut message = Vec::new();
-    let mut records = Reader(received);
-    loop {
-        if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
-            return Peek::Malformed;
-        }
-        match needed(&message) {
-            Some(needed) if message.len() >= needed => {
-                return match read(message.get(4..needed).unwrap_or_default()) {
-                    Some(server_name) => Peek::Hello { server_name },
-                    None => Peek::Malformed,
-                };
+    HelloReader::default().peek(received)
+}
+
+/// A reader that keeps its place, so that a hello that comes in many pieces costs no more than one that comes whole.
+#[derive(Debug, Default)]
+pub struct HelloReader {
+    /// The part of the message that has come.
+    message: Vec<u8>,
+    /// Bytes of the records that it came in.
+    read: usize,
+}
+
+impl HelloReader {
+    /// As [`peek`], for all that has come so far: what was passed before, and more behind it.
+    pub fn peek(&mut self, received: &[u8]) -> Peek {
+        // In whatever pieces a hello comes, as much of it is read.
+        let waited_for = received.get(..MAX_HELLO).unwrap_or(received);
+        let mut records = Reader(waited_for.get(self.read..).unwrap_or_default());
+        loop {
+            if self.message.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
+                return Peek::Malformed;
             }
-            Some(needed) if needed > MAX_HELLO => return Peek::Malformed,
-            _ => {}
-        }
-        match records.record(message.is_empty()) {
-            Ok(Some(fragment)) => message.extend_from_slice(fragment),
-            Ok(None) if received.len() >= MAX_HELLO => return Peek::Malformed,
-            Ok(None) => return Peek::Incomplete,
-            Err(wrong) => return wrong,
+            match needed(&self.message) {
+                Some(needed) if self.message.len() >= needed => {
+                    return match read(self.message.get(4..needed).unwrap_or_default()) {
+                        Some(server_name) => Peek::Hello { server_name },
+                        None => Peek::Malformed,
+                    };
+                }
+                Some(needed) if needed > MAX_HELLO => return Peek::Malformed,
+                _ => {}
+            }
+            match records.record(self.message.is_empty()) {
+                Ok(Some(fragment)) => {
+                    self.message.extend_from_slice(fragment);
+                    self.read = waited_for.len() - records.0.len();
+                }
+                Ok(None) if received.len() >= MAX_HELLO => return Peek::Malformed,
+                Ok(None) => return Peek::Incomplete,
+                Err(wrong) => return wrong,
+            }
         }
     }
 }

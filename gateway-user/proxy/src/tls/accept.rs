@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gateway_io::Chunk;
 use gateway_ir::Opening;
-use gateway_tls::hello::{MAX_HELLO, Peek, peek};
+use gateway_tls::hello::{HelloReader, MAX_HELLO, Peek};
 use gateway_tls::{HandshakeError, ServerSession, ServerSide};
 
 use crate::Reason;
@@ -140,8 +140,9 @@ impl ServerConnection {
 
     /// Receives until the ClientHello is whole.
     async fn receive_server_name(&mut self, inbox: &mut Chunk) -> Result<Option<String>, HandshakeError> {
+        let mut reader = HelloReader::default();
         loop {
-            match peek(inbox) {
+            match reader.peek(inbox) {
                 Peek::Hello { server_name } => return Ok(server_name),
                 Peek::Incomplete if inbox.len() <= MAX_HELLO => {
                     *inbox = self.more(std::mem::replace(inbox, Chunk::with_capacity(0))).await?;

@@ -36,9 +36,12 @@ fn names_are_found_in_whatever_records_they_come() {
     for size in [1, 2, 3, 5, 50, 10_000] {
         let bytes = hello(Some(&all), size);
         assert_eq!(peek(&bytes), found(Some("www.example.com")), "records of {size}");
+        let mut reader = HelloReader::default();
         for cut in 0..bytes.len() {
             assert_eq!(peek(&bytes[..cut]), Peek::Incomplete, "records of {size} cut at {cut}");
+            assert_eq!(reader.peek(&bytes[..cut]), Peek::Incomplete, "records of {size}, at {cut}");
         }
+        assert_eq!(reader.peek(&bytes), found(Some("www.example.com")), "records of {size}");
     }
 }
 
@@ -53,6 +56,31 @@ fn a_final_dot_is_no_part_of_the_name() {
     ] {
         assert_eq!(peek(&hello(Some(&sni(name.as_bytes())), 10_000)), found(Some(want)), "{name}");
     }
+}
+
+/// Of a client that encrypts its ClientHello (RFC 9849) the outer one is all that can be read here, and the name in it is the
+/// one that its server publishes for that. Values that nobody knows are passed over (RFC 8701).
+#[test]
+fn the_name_of_an_outer_hello_counts() {
+    let encrypted = [&[0, 0, 1, 0, 1, 7][..], &vector(2, &[1; 32]), &vector(2, &[2; 200])].concat();
+    let (ech, grease) = (extension(0xfe0d, &encrypted), extension(0x0a0a, b""));
+    for all in [
+        [&grease[..], &ech, &sni(b"public.example"), &extension(0x3a3a, &[0])].concat(),
+        [&sni(b"public.example")[..], &grease, &ech].concat(),
+    ] {
+        for size in [1, 60, 10_000] {
+            assert_eq!(peek(&hello(Some(&all), size)), found(Some("public.example")));
+        }
+    }
+    // Without one there is no name, whatever is inside.
+    assert_eq!(peek(&hello(Some(&ech), 10_000)), found(None));
+}
+
+#[test]
+fn bytes_behind_a_hello_are_not_looked_at() {
+    let mut bytes = hello(Some(&sni(b"a.example")), 40);
+    bytes.extend_from_slice(b"\x00\xff no record");
+    assert_eq!(peek(&bytes), found(Some("a.example")));
 }
 
 #[test]
