@@ -96,7 +96,7 @@ fn says_the_same(running: &Running) {
     let request = sluice(&["explain", dir, "GET", "http://127.0.0.1:5432/"]);
     assert!(text(&request).contains("ask with tcp://"), "{}", text(&request));
     let connection = sluice(&["explain", dir, "tcp://127.0.0.1:80"]);
-    assert!(text(&connection).contains("ask with http://"), "{}", text(&connection));
+    assert!(text(&connection).contains("ask with METHOD http://"), "{}", text(&connection));
 }
 
 /// A connection goes on while its route is another one, and new ones follow the new one.

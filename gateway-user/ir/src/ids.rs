@@ -78,11 +78,13 @@ pub enum RouteKind {
     GRPCRoute,
     /// `gateway.networking.k8s.io/TCPRoute`.
     TCPRoute,
+    /// `gateway.networking.k8s.io/TLSRoute`.
+    TLSRoute,
 }
 
 impl RouteKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 3] = [Self::HTTPRoute, Self::GRPCRoute, Self::TCPRoute];
+    pub const ALL: [Self; 4] = [Self::HTTPRoute, Self::GRPCRoute, Self::TCPRoute, Self::TLSRoute];
 
     /// The kind as manifests write it.
     pub fn as_str(self) -> &'static str {
@@ -90,7 +92,13 @@ impl RouteKind {
             RouteKind::HTTPRoute => "HTTPRoute",
             RouteKind::GRPCRoute => "GRPCRoute",
             RouteKind::TCPRoute => "TCPRoute",
+            RouteKind::TLSRoute => "TLSRoute",
         }
+    }
+
+    /// True if its routes are for whole connections, and not for requests.
+    pub fn is_for_connections(self) -> bool {
+        matches!(self, Self::TCPRoute | Self::TLSRoute)
     }
 }
 

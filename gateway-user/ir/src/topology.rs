@@ -47,6 +47,10 @@ pub enum Serve {
     Http,
     /// HTTP over TLS, which ends here.
     Https,
+    /// Connections over TLS, which ends here, whatever it carries.
+    TlsTerminate,
+    /// Connections over TLS, which ends at their backends.
+    TlsPassthrough,
     /// TCP, whatever it carries.
     Tcp,
 }
@@ -68,6 +72,7 @@ impl Serve {
         match self {
             Self::Http => "HTTP",
             Self::Https => "HTTPS",
+            Self::TlsTerminate | Self::TlsPassthrough => "TLS",
             Self::Tcp => "TCP",
         }
     }
@@ -76,9 +81,19 @@ impl Serve {
     pub fn opening(self) -> Opening {
         match self {
             Self::Http => Opening::Request,
-            Self::Https => Opening::ClientHello,
+            Self::Https | Self::TlsTerminate | Self::TlsPassthrough => Opening::ClientHello,
             Self::Tcp => Opening::Bytes,
         }
+    }
+
+    /// True if TLS ends here.
+    pub fn terminates_tls(self) -> bool {
+        matches!(self, Self::Https | Self::TlsTerminate)
+    }
+
+    /// True if whole connections go to backends, and not the requests on them.
+    pub fn takes_connections(self) -> bool {
+        matches!(self, Self::TlsTerminate | Self::TlsPassthrough | Self::Tcp)
     }
 }
 
@@ -99,7 +114,7 @@ pub struct Listener {
     pub hostname: Option<Hostname>,
     /// The use of its connections.
     pub serve: Serve,
-    /// Its TLS settings, if it serves [`Serve::Https`].
+    /// Its TLS settings, if connections to it begin with a ClientHello; without certificates where TLS is passed through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
     /// The settings that its Gateway has of its own.

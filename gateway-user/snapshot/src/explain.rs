@@ -15,8 +15,8 @@ use crate::rewrite::Scheme;
 use crate::snapshot::{HostTable, ListenerTable, Observer};
 use crate::table::condition::ValueTest;
 use crate::table::{Entry, Mismatch};
-use crate::{BindTable, ListenerInfo, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
-pub use connection::explain_connection;
+use crate::{BindTable, ListenerInfo, RequestView, RouteMiss, Rule, Selected, Snapshot, WorkerRegexes};
+pub use connection::{explain_connection, explain_tls};
 use text::{bind_text, header_lines, hostname_text, list, path_text, place, text};
 
 /// The steps of a lookup and its result. Prints as one line a step.
@@ -141,19 +141,30 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
     }
     let name = server_name(request.host);
     let asks = name.map_or_else(|| "no server name".into(), |name| format!("server name {name:?}"));
-    let Some((listener, tls)) = bind.select_tls(name) else {
-        let listeners = bind.listeners().map(|one| hostname_text(one.hostname.as_ref()));
-        return Err(format!(
-            "handshake fails, unrecognized_name: no listener here takes {asks}; there are {}",
-            list(listeners)
-        ));
+    let Some(Selected { listener, serve, tls, .. }) = bind.select(name) else {
+        return Err(unrecognized(bind, &asks));
     };
+    if serve.takes_connections() {
+        return Err(format!(
+            "listener {} takes {asks} for connections that are not looked into: ask with tls://",
+            listener.text
+        ));
+    }
     let certificates = tls.map(|tls| tls.certificates.as_slice()).unwrap_or_default();
     let secrets = certificates.iter().map(|certificate| format!("Secret {}", certificate.secret));
     match certificates.is_empty() {
         true => Err(format!("handshake fails, no_certificate: listener {} takes {asks}", listener.text)),
         false => Ok(Some(format!("listener {} secures {asks} with {}", listener.text, list(secrets)))),
     }
+}
+
+fn unrecognized(bind: &BindTable, asks: &str) -> String {
+    format!("handshake fails, unrecognized_name: no listener here takes {asks}; {}", hosts(bind))
+}
+
+/// The hosts of a bind's listeners.
+fn hosts(bind: &BindTable) -> String {
+    format!("there are {}", list(bind.listeners().map(|one| hostname_text(one.hostname.as_ref()))))
 }
 
 /// The server name that clients send for a host: none for an IP address (RFC 6066 section 3).

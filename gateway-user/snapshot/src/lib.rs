@@ -26,10 +26,11 @@ mod snapshot;
 mod table;
 
 pub use compile::{compile, compile_from, compile_with};
-pub use explain::{ExplainedHit, Explanation, Verdict, explain, explain_connection};
+pub use explain::{ExplainedHit, Explanation, Verdict, explain, explain_connection, explain_tls};
 pub use filters::{FieldEdit, Filters};
 pub use gateway_ir::{Generation, Opening, order};
 pub use hit::{RouteHit, RouteMiss};
+pub use l4::Selected;
 pub use pattern::{RegexTotals, WorkerRegexes};
 pub use picker::Picker;
 pub use progress::Progress;

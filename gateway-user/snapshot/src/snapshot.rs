@@ -84,17 +84,10 @@ pub(crate) struct ListenerTable {
     pub(crate) serve: Serve,
     /// Tables for requests.
     pub(crate) hosts: HostMap<Arc<HostTable>>,
-    /// The rule for whole connections.
-    pub(crate) tunnel: Option<Arc<Rule>>,
+    /// The rule for whole connections, by the hosts that clients ask for by TLS.
+    pub(crate) tunnels: HostMap<Arc<Rule>>,
     /// The routes that it was made of, in the order of the Ir.
     pub(crate) attached: Vec<Arc<Attached>>,
-}
-
-impl ListenerTable {
-    /// True if whole connections go by its rule, and not the requests on them.
-    pub(crate) fn takes_connections(&self) -> bool {
-        self.serve.opening() == Opening::Bytes
-    }
 }
 
 /// A route on a listener.
@@ -204,20 +197,10 @@ impl BindTable {
         &self.listeners.settings
     }
 
-    /// The listener that secures a connection whose client asks for `server_name`, in lower case: that with
-    /// the most specific hostname. For a client that names none it is the one that is marked for that, else
-    /// the one without a hostname. `None` if there is none.
-    pub fn select_tls(
-        &self,
-        server_name: Option<&str>,
-    ) -> Option<(&Arc<ListenerInfo>, Option<&Arc<ListenerTls>>)> {
-        let listener = self.named(server_name)?;
-        Some((&listener.info, listener.tls.as_ref()))
-    }
-
-    /// The settings of every listener that secures connections.
-    pub fn tls(&self) -> impl Iterator<Item = &Arc<ListenerTls>> {
-        self.listeners.all.iter().filter_map(|listener| listener.tls.as_ref())
+    /// The settings of every listener at which TLS ends, with the use of what is in it.
+    pub fn tls(&self) -> impl Iterator<Item = (Serve, &Arc<ListenerTls>)> {
+        let listeners = self.listeners.all.iter().filter(|listener| listener.serve.terminates_tls());
+        listeners.filter_map(|listener| Some((listener.serve, listener.tls.as_ref()?)))
     }
 
     /// The host to route a request on that came by a connection for `server_name`, both in lower case.
@@ -258,7 +241,7 @@ impl BindTable {
         tables.any(|table| table.underscores.binary_search_by(|known| known.bytes().cmp(lower())).is_ok())
     }
 
-    fn named(&self, server_name: Option<&str>) -> Option<&Arc<ListenerTable>> {
+    pub(crate) fn named(&self, server_name: Option<&str>) -> Option<&Arc<ListenerTable>> {
         if server_name.is_none() && self.listeners.marked.is_some() {
             return self.listeners.marked.as_ref();
         }

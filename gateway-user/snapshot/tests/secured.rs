@@ -50,7 +50,7 @@ const FOUR: [(&str, &[&str]); 4] = [
 fn the_most_specific_hostname_secures() {
     let snapshot = compile(&ir(&FOUR), Generation(1));
     let by = |name: Option<&str>| {
-        let (_, tls) = bind(&snapshot).select_tls(name)?;
+        let tls = bind(&snapshot).select(name)?.tls;
         tls.and_then(|tls| tls.certificates.first()).map(|one| one.fingerprint.clone())
     };
     for (name, want) in [
@@ -66,7 +66,7 @@ fn the_most_specific_hostname_secures() {
     }
     let strict = compile(&ir(&FOUR[1..]), Generation(1));
     for name in [None, Some("example.org")] {
-        assert!(bind(&strict).select_tls(name).is_none(), "{name:?}");
+        assert!(bind(&strict).select(name).is_none(), "{name:?}");
     }
 }
 
@@ -111,10 +111,10 @@ fn a_marked_listener_takes_clients_without_a_server_name() {
     };
     for (first, listeners) in [(0, &FOUR[..]), (1, &FOUR[1..])] {
         let snapshot = mark(listeners, 1 - first);
-        let (info, _) = bind(&snapshot).select_tls(None).unwrap();
+        let info = bind(&snapshot).select(None).unwrap().listener;
         assert_eq!(
             info.text.as_ref(),
-            bind(&snapshot).select_tls(Some("second-example.org")).unwrap().0.text.as_ref()
+            bind(&snapshot).select(Some("second-example.org")).unwrap().listener.text.as_ref()
         );
         assert!(!bind(&snapshot).is_misdirected(None, b"second-example.org"));
         assert!(bind(&snapshot).is_misdirected(None, b"a.wildcard.org"));
@@ -147,10 +147,11 @@ fn settings_stay_where_they_are_until_they_change() {
     let mut changed = FOUR;
     changed[1].1 = &["renewed"];
     let second = compile_with(&ir(&changed), Generation(2), Some(&first));
-    let places = |snapshot: &Snapshot| bind(snapshot).tls().map(Arc::as_ptr).collect::<Vec<_>>();
+    let places =
+        |snapshot: &Snapshot| bind(snapshot).tls().map(|(_, tls)| Arc::as_ptr(tls)).collect::<Vec<_>>();
     let (before, after) = (places(&first), places(&second));
     let same: Vec<bool> = before.iter().zip(&after).map(|(before, after)| before == after).collect();
     assert_eq!(same, [true, false, true, true]);
-    let (_, tls) = bind(&second).select_tls(Some("second-example.org")).unwrap();
+    let tls = bind(&second).select(Some("second-example.org")).unwrap().tls;
     assert_eq!(tls.unwrap().certificates[0].fingerprint, "renewed");
 }

@@ -4,8 +4,8 @@
 //! logins has opened a route. So items name their needs, and nodes say 500 or refuse (see [`crate::replica`]).
 
 use gateway_ir::{
-    Action, BackendProtocol, ClusterKey, Filter, HttpRule, Listener, PathMatch, Route, RouteMatch, Serve,
-    StringMatch, TlsVersion, WeightedTarget,
+    Action, BackendProtocol, ClusterKey, Filter, HttpRule, Listener, PathMatch, Route, RouteKind, RouteMatch,
+    Serve, StringMatch, TlsVersion, WeightedTarget,
 };
 
 /// Filters of header fields.
@@ -33,6 +33,8 @@ pub const TLS_MIN_VERSION: &str = "tls-min-version";
 
 /// Routes and listeners for whole TCP connections.
 pub const TCP: &str = "tcp";
+/// Routes and listeners for whole connections over TLS, by server name.
+pub const TLS_ROUTES: &str = "tls-routes";
 /// Headers of the PROXY protocol to backends of those.
 pub const PROXY_HEADERS: &str = "proxy-headers";
 
@@ -50,6 +52,7 @@ pub const KNOWN: &[&str] = &[
     TLS_TERMINATE,
     TLS_MIN_VERSION,
     TCP,
+    TLS_ROUTES,
     PROXY_HEADERS,
 ];
 
@@ -98,10 +101,12 @@ pub fn of_action(rule: &HttpRule) -> Needs {
 /// The needs of a listener.
 pub fn of_listener(listener: &Listener) -> Needs {
     let min = listener.tls.as_ref().is_some_and(|tls| tls.min_version != TlsVersion::default());
+    let serve = listener.serve;
     sorted([
-        (listener.serve == Serve::Https, TLS_TERMINATE),
+        (serve.terminates_tls(), TLS_TERMINATE),
         (min, TLS_MIN_VERSION),
-        (listener.serve == Serve::Tcp, TCP),
+        (serve == Serve::Tcp, TCP),
+        (serve.takes_connections() && serve != Serve::Tcp, TLS_ROUTES),
     ])
 }
 
@@ -109,8 +114,9 @@ pub fn of_listener(listener: &Listener) -> Needs {
 pub fn of_route(route: &Route) -> Needs {
     match route {
         Route::Http(_) => Needs::new(),
-        Route::L4(_) => {
-            let mut needs: Needs = route.clusters().flat_map(of_cluster).chain([TCP]).collect();
+        Route::L4(own) => {
+            let kind = if own.id.kind == RouteKind::TLSRoute { TLS_ROUTES } else { TCP };
+            let mut needs: Needs = route.clusters().flat_map(of_cluster).chain([kind]).collect();
             needs.sort_unstable();
             needs.dedup();
             needs

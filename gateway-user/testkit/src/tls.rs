@@ -3,14 +3,15 @@
 mod authority;
 mod front;
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair, RsaKeySize};
+use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 pub use authority::{Authority, Leaf};
 pub use front::{FrontOptions, Handshake, TlsFront};
@@ -151,6 +152,45 @@ pub fn secured(
         stream.conn.complete_io(&mut stream.sock)?;
     }
     Ok(stream)
+}
+
+/// Settings of a server that shows this certificate and takes key shares of these groups, of all that there are if none is named.
+///
+/// # Panics
+/// The certificate and its key do not belong together.
+pub fn server(identity: &SelfSigned, groups: &[&'static dyn SupportedKxGroup]) -> Arc<ServerConfig> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if !groups.is_empty() {
+        provider.kx_groups = groups.to_vec();
+    }
+    let builder =
+        ServerConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a private key");
+    let config = builder.expect("versions of the provider").with_no_client_auth();
+    Arc::new(
+        config.with_single_cert(vec![identity.der()], key).expect("a key that belongs to the certificate"),
+    )
+}
+
+/// Serves a connection as a backend that speaks TLS: it sends the server name that it was asked for, a line, and then back all
+/// that it gets, up to the client's end, which it answers with its own.
+///
+/// # Errors
+/// The connection or the handshake fails.
+pub fn echo(socket: TcpStream, server: &Arc<ServerConfig>) -> io::Result<()> {
+    let connection = ServerConnection::new(Arc::clone(server)).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, socket);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    let name = stream.conn.server_name().unwrap_or_default().to_owned();
+    writeln!(stream, "{name}")?;
+    let mut piece = [0; 4096];
+    while let n @ 1.. = stream.read(&mut piece)? {
+        stream.write_all(piece.get(..n).unwrap_or_default())?;
+    }
+    stream.conn.send_close_notify();
+    stream.conn.complete_io(&mut stream.sock).map(drop)
 }
 
 /// The certificate that the server has shown.

@@ -35,7 +35,7 @@ pub use handshake_error::HandshakeError;
 pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 pub use peer::{ClientTlsError, PeerName};
 pub use pem::PemNote;
-pub use server::{Credential, MinVersion, Protocol, ServerOptions, ServerTls, Version, covers};
+pub use server::{Credential, MinVersion, Offer, Protocol, ServerOptions, ServerTls, Version, covers};
 pub use session::{ClientSession, Outgoing, ServerSession, TlsSession};
 pub use side::{ClientSide, ServerSide, SessionError, Side};
 pub use stream::{STREAM_NAME, StreamTlsError, stream_client, stream_name, stream_server, validity};

@@ -86,8 +86,20 @@ pub struct ServerOptions<'a> {
     pub min: MinVersion,
     /// The keys of session tickets; without them every handshake is a full one.
     pub tickets: Option<&'a Tickets>,
-    /// HTTP/2 is offered before HTTP/1.1.
-    pub http2: bool,
+    /// The application protocols that are offered.
+    pub offer: Offer,
+}
+
+/// The application protocols that a listener offers to clients (RFC 7301).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offer {
+    /// None, and none is chosen of those that a client names: they are the backend's to speak.
+    Nothing,
+    /// HTTP/1.
+    #[default]
+    Http1,
+    /// HTTP/2 before HTTP/1.1.
+    Http2,
 }
 
 impl ServerTls {
@@ -118,7 +130,11 @@ impl ServerTls {
             .map_err(|_| IdentityError::BadKey)?;
         let mut config =
             builder.with_no_client_auth().with_cert_resolver(Arc::new(CertResolver(credentials)));
-        let offered = ALPN.into_iter().filter(|name| options.http2 || *name != HTTP2);
+        let offered = ALPN.into_iter().filter(|name| match options.offer {
+            Offer::Nothing => false,
+            Offer::Http1 => *name != HTTP2,
+            Offer::Http2 => true,
+        });
         config.alpn_protocols = offered.map(<[u8]>::to_vec).collect();
         // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock
         // that is written once in hours.

@@ -89,14 +89,14 @@ pub(crate) fn resolve(
     let Some(service) = reader.service(namespace, name) else {
         return Err(no_service(reader, referrer, referent, field));
     };
-    let is_l4 = referrer.kind == RouteKind::TCPRoute.as_str();
-    let service_port = supported(service, referent, port, field, is_l4)?;
+    let is_l4 = referrer.is_for_connections();
+    let service_port = supported(service, referrer, referent, port, field)?;
     let tls = reader.wants_tls(namespace, name, service_port.name.as_deref());
     let app_protocol = service_port.app_protocol.as_deref().unwrap_or_default();
     let cluster = |protocol| ClusterKey { service: ObjectName::new(namespace, name), port, protocol, tls };
     if is_l4 {
         return match tls {
-            true => Err(no_tls_for_connections(referent, field)),
+            true => Err(no_tls_for_connections(referrer, referent, field)),
             false => Ok(Backend { cluster: cluster(l4(app_protocol)), note: None }),
         };
     }
@@ -133,12 +133,13 @@ fn l4(app_protocol: &str) -> BackendProtocol {
 /// The port of that number of a Service we can forward to.
 fn supported<'s>(
     service: &'s Service,
+    referrer: Referrer<'_>,
     referent: Referent<'_>,
     port: u16,
     field: &str,
-    is_l4: bool,
 ) -> Result<&'s ServicePort, Unresolved> {
     let Referent { namespace, name, .. } = referent;
+    let is_l4 = referrer.is_for_connections();
     let spec = service.spec.as_ref();
     if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
         let message = format!(
@@ -160,7 +161,7 @@ fn supported<'s>(
             let protocol = other.protocol.as_deref().unwrap_or_default();
             let message = format!(
                 "port {port} of Service \"{namespace}/{name}\" is {protocol}; {} needs TCP",
-                if is_l4 { "a TCPRoute" } else { "HTTP" }
+                if is_l4 { format!("a {}", referrer.kind) } else { "HTTP".to_owned() }
             );
             return Err(unsupported_protocol(field, message));
         }
@@ -190,10 +191,11 @@ fn names_client(referent: Referent<'_>, port: u16, app_protocol: &str, field: &s
 }
 
 /// TLS that a policy asks for must not be left out, and the bytes of a client are passed on as they are.
-fn no_tls_for_connections(referent: Referent<'_>, field: &str) -> Unresolved {
+fn no_tls_for_connections(referrer: Referrer<'_>, referent: Referent<'_>, field: &str) -> Unresolved {
     let Referent { namespace, name, .. } = referent;
     let message = format!(
-        "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and a TCPRoute speaks none to its backends"
+        "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and a {} speaks none to its backends",
+        referrer.kind
     );
     unsupported_protocol(format!("{field}.port"), message)
 }

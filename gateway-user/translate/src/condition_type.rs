@@ -16,7 +16,7 @@ pub const PROGRAMMED: &str = "Programmed";
 pub const RESOLVED_REFS: &str = "ResolvedRefs";
 /// Of our own, on a Gateway and a GatewayClass: true if the settings of their GatewayConfigs are in force as written.
 pub const SETTINGS_APPLIED: &str = "sluice.dev/SettingsApplied";
-/// Of our own, on a route's parent: an older route has all connections of a listener.
+/// Of our own, on a route's parent: another route has all connections of a listener, or of a host of it.
 pub const SHADOWED: &str = "sluice.dev/Shadowed";
 /// Of a GatewayClass: its definitions are of a version that is known.
 pub const SUPPORTED_VERSION: &str = "SupportedVersion";

@@ -85,7 +85,8 @@ fn within(listeners: &mut [ListenerState<'_>]) {
 }
 
 /// Listeners share a port if the first thing on a connection tells them apart: HTTP in the clear and TLS cannot, and a TCP
-/// listener with none at all (same section of the specification). UDP ports are separate ports.
+/// listener with none at all (same section of the specification). HTTPS and TLS, in either mode, are told apart by server
+/// name, so that of two with one hostname both are in conflict, as two HTTPS listeners are. UDP ports are separate ports.
 fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
     let (own, others) = (opening(&one.spec.protocol)?, opening(&other.spec.protocol)?);
     let clash = one.spec.port == other.spec.port && (own != others || own == Opening::Bytes);
@@ -120,8 +121,9 @@ fn opening(protocol: &ProtocolType) -> Option<Opening> {
 }
 
 fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
+    let opening = |listener: &ListenerState<'_>| listener.serve.map(Serve::opening);
     let same = one.spec.port == other.spec.port
-        && one.spec.protocol == other.spec.protocol
+        && opening(one) == opening(other)
         && one.serve.is_some()
         && one.refused.is_none()
         && other.refused.is_none()

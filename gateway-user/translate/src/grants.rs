@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 use gateway_api_types::{GATEWAY_GROUP, ReferenceGrant, ReferenceGrantSpec};
-use gateway_ir::RouteId;
+use gateway_ir::{RouteId, RouteKind};
 
 /// Every grant, by the namespace whose objects it opens.
 pub(crate) struct Grants<'a> {
@@ -123,5 +123,11 @@ impl Index<'_> {
 impl<'a> Referrer<'a> {
     pub(crate) fn route(id: &'a RouteId) -> Self {
         Self { group: GATEWAY_GROUP, kind: id.kind.as_str(), namespace: &id.object.namespace }
+    }
+
+    /// True if it is a route for whole connections.
+    pub(crate) fn is_for_connections(self) -> bool {
+        let kinds = RouteKind::ALL.into_iter().filter(|kind| kind.is_for_connections());
+        self.group == GATEWAY_GROUP && kinds.map(RouteKind::as_str).any(|kind| kind == self.kind)
     }
 }

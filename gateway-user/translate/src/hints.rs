@@ -1,7 +1,7 @@
 //! Leftovers: objects that are valid and do nothing.
 
 use gateway_api_types::{Kind, ObjectKey, ParentReference};
-use gateway_ir::{ObjectName, Serve};
+use gateway_ir::ObjectName;
 
 use crate::Severity;
 use crate::diagnostics::{Diagnostics, ObjectRef};
@@ -10,9 +10,8 @@ use crate::read::find_gateway;
 use crate::view::{self, View};
 
 /// Kinds that can be written and are not served.
-const NOT_SERVED: [Kind; 7] = [
+const NOT_SERVED: [Kind; 6] = [
     Kind::ListenerSet,
-    Kind::TlsRoute,
     Kind::UdpRoute,
     Kind::XBackend,
     Kind::XBackendTrafficPolicy,
@@ -37,7 +36,7 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: 
         for listener in gateway.listeners.iter().filter(|listener| gateway.serves(listener)) {
             if listener.attached_routes == 0 {
                 let fate = match listener.serve {
-                    Some(Serve::Tcp) => "connections are reset",
+                    Some(serve) if serve.takes_connections() => "connections are reset",
                     _ => "requests are answered with 404",
                 };
                 let message = format!("no route is attached to listener {:?}; {fate}", listener.spec.name);
@@ -63,7 +62,6 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: 
 fn parents<'a>(view: &View<'a>, kind: Kind, key: &ObjectKey) -> Option<&'a [ParentReference]> {
     let resources = view.resources;
     Some(match kind {
-        Kind::TlsRoute => &resources.tls_routes.get(key)?.spec.parent_refs,
         Kind::UdpRoute => &resources.udp_routes.get(key)?.spec.parent_refs,
         _ => return None,
     })
@@ -91,7 +89,6 @@ fn keys<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a ObjectKey> {
     let resources = view.resources;
     match kind {
         Kind::ListenerSet => resources.listener_sets.keys().collect(),
-        Kind::TlsRoute => resources.tls_routes.keys().collect(),
         Kind::UdpRoute => resources.udp_routes.keys().collect(),
         Kind::XBackend => resources.xbackends.keys().collect(),
         Kind::XBackendTrafficPolicy => resources.xbackend_traffic_policies.keys().collect(),

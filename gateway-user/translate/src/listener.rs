@@ -1,7 +1,7 @@
 //! One listener on its own: what it speaks, for which host, and which routes may attach.
 
 use gateway_api_types::{
-    FromNamespaces, GATEWAY_GROUP, Kind, Listener, ProtocolType, RouteGroupKind, RouteNamespaces,
+    FromNamespaces, GATEWAY_GROUP, Kind, Listener, ProtocolType, RouteGroupKind, RouteNamespaces, TlsMode,
 };
 use gateway_ir::{Hostname, ListenerId, ListenerTls, ObjectName, Serve};
 
@@ -33,7 +33,7 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) conflict: Option<ConfigError>,
     /// Route kinds it names that are not supported, and references of it that lead to no certificate.
     pub(crate) unresolved: Vec<ConfigError>,
-    /// The TLS settings, if its protocol is HTTPS.
+    /// The TLS settings, if its protocol is HTTPS or TLS.
     pub(crate) tls: Option<ListenerTls>,
     /// Warnings: field and message.
     pub(crate) notes: Vec<(String, String)>,
@@ -60,7 +60,7 @@ impl<'a> ListenerState<'a> {
         spec: &'a Listener,
     ) -> Self {
         let field = format!("listeners[{index}]");
-        let serve = serve(&spec.protocol);
+        let serve = serve(spec);
         let (kinds, wrong_kinds) = route_kinds(spec, serve, &field);
         let hostname = match serve {
             // Connections have none; the schema refuses the field.
@@ -68,8 +68,13 @@ impl<'a> ListenerState<'a> {
             _ => hostname(spec, &field),
         };
         let namespaces = allowed_namespaces(&spec.allowed_routes.namespaces, &field);
-        let mut secured = (serve == Some(Serve::Https))
-            .then(|| TlsState::new(view, certificates, &gateway.namespace, spec, &field));
+        let mut secured = match serve {
+            Some(Serve::TlsPassthrough) => Some(TlsState::passthrough(spec, &field)),
+            Some(serve) if serve.terminates_tls() => {
+                Some(TlsState::new(view, certificates, &gateway.namespace, spec, &field))
+            }
+            _ => None,
+        };
         if let (Some(secured), Ok(hostname)) = (&mut secured, &hostname) {
             secured.check_names(hostname.as_ref(), &field);
         }
@@ -108,7 +113,7 @@ impl<'a> ListenerState<'a> {
 
     /// Why no connection to it can be secured, if so.
     pub(crate) fn unsecured(&self) -> Option<&ConfigError> {
-        let tls = self.tls.as_ref()?;
+        let tls = self.tls.as_ref().filter(|_| self.serve.is_some_and(Serve::terminates_tls))?;
         // The references come first in the list.
         if tls.certificates.is_empty() { self.unresolved.first() } else { None }
     }
@@ -153,10 +158,15 @@ impl<'a> ListenerState<'a> {
     }
 }
 
-fn serve(spec: &ProtocolType) -> Option<Serve> {
-    match spec {
+fn serve(spec: &Listener) -> Option<Serve> {
+    match spec.protocol {
         ProtocolType::Http => Some(Serve::Http),
         ProtocolType::Https => Some(Serve::Https),
+        // The schema asks for a mode; Terminate is the field's default.
+        ProtocolType::Tls => match spec.tls.as_ref().map(|tls| &tls.mode) {
+            None | Some(TlsMode::Terminate) => Some(Serve::TlsTerminate),
+            Some(TlsMode::Passthrough) => Some(Serve::TlsPassthrough),
+        },
         ProtocolType::Tcp => Some(Serve::Tcp),
         _ => None,
     }
@@ -169,7 +179,7 @@ fn unsupported_protocol(spec: &Listener, serve: Option<Serve>, field: &str) -> O
         ConfigError::new(
             reason::UNSUPPORTED_PROTOCOL,
             format!("{field}.protocol"),
-            format!("protocol {} is not supported; supported: HTTP, HTTPS, TCP{hint}", spec.protocol),
+            format!("protocol {} is not supported; supported: HTTP, HTTPS, TLS, TCP{hint}", spec.protocol),
         )
     })
 }
@@ -220,6 +230,7 @@ fn route_kinds(
 ) -> (Vec<RouteGroupKind>, Option<ConfigError>) {
     let supported: &[&str] = match serve {
         Some(Serve::Http | Serve::Https) => &["HTTPRoute", "GRPCRoute"],
+        Some(Serve::TlsTerminate | Serve::TlsPassthrough) => &["TLSRoute"],
         Some(Serve::Tcp) => &["TCPRoute"],
         None => &[],
     };

@@ -30,7 +30,7 @@ pub(crate) struct TlsState {
 }
 
 impl TlsState {
-    /// Reads the settings of an HTTPS listener in `namespace`.
+    /// Reads the settings of a listener in `namespace` at which TLS ends.
     pub(crate) fn new(
         view: &View<'_>,
         certificates: &mut Certificates,
@@ -41,12 +41,18 @@ impl TlsState {
         let mut state = Self::default();
         let field = format!("{field}.tls");
         let Some(tls) = &spec.tls else {
-            let message = "an HTTPS listener needs certificateRefs; name a Secret of type kubernetes.io/tls";
+            let message = format!(
+                "a listener of protocol {} needs certificateRefs; name a Secret of type kubernetes.io/tls",
+                spec.protocol
+            );
             state.unresolved.push(ConfigError::new(reason::INVALID_CERTIFICATE_REF, field, message));
             return state;
         };
         if tls.mode != TlsMode::Terminate {
-            let message = format!("mode {} is not possible with protocol HTTPS; use Terminate", tls.mode);
+            let message = format!(
+                "mode {} is not possible with protocol {}; use Terminate, or protocol TLS and a TLSRoute",
+                tls.mode, spec.protocol
+            );
             state.refused =
                 Some(ConfigError::new(reason::UNSUPPORTED_VALUE, format!("{field}.mode"), message));
             return state;
@@ -70,6 +76,28 @@ impl TlsState {
         }
         for (key, value) in &tls.options {
             state.option(&format!("{field}.options[{key:?}]"), key, value);
+        }
+        state
+    }
+
+    /// Reads the settings of a listener that passes TLS through: it shows no certificate and speaks no version.
+    pub(crate) fn passthrough(spec: &Listener, field: &str) -> Self {
+        let mut state = Self::default();
+        let Some(tls) = &spec.tls else { return state };
+        if !tls.certificate_refs.is_empty() {
+            let message = "with mode Passthrough certificates are the backends', and these have no effect";
+            state.notes.push((format!("{field}.tls.certificateRefs"), message.to_owned()));
+        }
+        for (key, value) in &tls.options {
+            let field = format!("{field}.tls.options[{key:?}]");
+            match key.as_str() {
+                MIN_VERSION => {
+                    let message =
+                        "with mode Passthrough versions are the backends', and the option has no effect";
+                    state.notes.push((field, message.to_owned()));
+                }
+                _ => state.option(&field, key, value),
+            }
         }
         state
     }

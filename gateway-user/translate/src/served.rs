@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_api_types::RouteStatus;
-use gateway_ir::order::by_age;
+use gateway_ir::order::{HostRank, by_age};
 use gateway_ir::{
-    AttachedRoutes, Ir, ListenerId, MatchHostname, ObjectName, Route, RouteId, Serve, SharedMap, shared_map,
+    AttachedRoutes, Hostname, Ir, ListenerId, MatchHostname, ObjectName, Route, RouteId, Serve, SharedMap,
+    shared_map,
 };
 
 use crate::assemble::{self, Place};
@@ -15,6 +16,7 @@ use crate::attach::Attachment;
 use crate::gateway::GatewayState;
 use crate::host_load::{CONDITIONS_MAX, OverBudget};
 use crate::hosts::{Affected, Hosts, RouteVerdict};
+use crate::listener::ListenerState;
 use crate::memo::{Edited, Routes};
 use crate::read::find_gateway;
 use crate::route::OwnRoute;
@@ -136,18 +138,28 @@ impl Served {
             .collect()
     }
 
-    /// The routes of TCP listeners that are not the oldest one there.
+    /// The routes for connections that get none of a listener, or none of a host of it.
     pub(crate) fn shadowed(&self, gateways: &[GatewayState<'_>]) -> Shadowed {
         let mut shadowed = Shadowed::default();
         for (place, one) in &self.listeners {
             let listener = gateways.get(place.0).and_then(|gateway| gateway.listeners.get(place.1));
-            let Some(listener) = listener.filter(|listener| listener.serve == Some(Serve::Tcp)) else {
-                continue;
-            };
-            let routes = || one.attached.keys().filter_map(|id| self.routes.get(id));
-            let Some(oldest) = routes().min_by(|a, b| by_age(a, b)) else { continue };
-            for younger in routes().filter(|route| !Arc::ptr_eq(route, oldest)) {
-                shadowed.add(younger.id(), &listener.id, oldest.id());
+            let takes_connections =
+                |listener: &&ListenerState<'_>| listener.serve.is_some_and(Serve::takes_connections);
+            let Some(listener) = listener.filter(takes_connections) else { continue };
+            let mut hosts: BTreeMap<Option<&Hostname>, Vec<(HostRank, &Arc<Route>)>> = BTreeMap::new();
+            for (id, hostnames) in &one.attached {
+                let Some(route) = self.routes.get(id) else { continue };
+                for hostname in hostnames.iter() {
+                    let rank = HostRank::of(hostname.original.as_ref());
+                    hosts.entry(hostname.effective.as_ref()).or_default().push((rank, route));
+                }
+            }
+            for (host, mut routes) in hosts {
+                routes.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| by_age(one, other)));
+                let Some(((_, first), others)) = routes.split_first() else { continue };
+                for (_, other) in others.iter().filter(|(_, other)| !Arc::ptr_eq(other, first)) {
+                    shadowed.add(other.id(), &listener.id, host, first.id());
+                }
             }
         }
         shadowed

@@ -1,33 +1,58 @@
-//! Routes that get no connections: nothing tells the connections of a TCP listener apart, so of several routes on it the oldest
-//! has them all (`AllowedRoutes`, matching precedence; GEP-2644). The others are accepted all the same, and count as attached.
+//! Routes that get no connections. Nothing tells the connections of a TCP listener apart, and those for one host of a TLS
+//! listener neither, so of several routes the one with the most specific hostname has them all, the oldest of those
+//! (`AllowedRoutes`, matching precedence; GEP-2643, GEP-2644). The others are accepted all the same, and count as attached.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use gateway_api_types::{ConditionStatus, RouteStatus};
-use gateway_ir::{ListenerId, ObjectName, RouteId};
+use gateway_ir::{Hostname, ListenerId, ObjectName, RouteId};
 
 use crate::Severity;
 use crate::diagnostics::Diagnostics;
 use crate::reason::{self, condition, kind};
 use crate::view;
 
-/// Younger routes, each with the listeners on which it is one and the route that has their connections.
+/// Most findings on one route.
+const TOLD_MAX: usize = 16;
+
+/// Such routes, each with the listeners, or hosts of listeners, whose connections another one has.
 #[derive(Debug, Default)]
-pub(crate) struct Shadowed(BTreeMap<RouteId, Vec<(ListenerId, RouteId)>>);
+pub(crate) struct Shadowed(BTreeMap<RouteId, Vec<Shadow>>);
+
+#[derive(Debug)]
+struct Shadow {
+    listener: ListenerId,
+    host: Option<Hostname>,
+    by: RouteId,
+}
 
 impl Shadowed {
-    /// Notes that `oldest` has the connections of a listener, and not `route`.
-    pub(crate) fn add(&mut self, route: &RouteId, listener: &ListenerId, oldest: &RouteId) {
-        self.0.entry(route.clone()).or_default().push((listener.clone(), oldest.clone()));
+    /// Notes that another route has the connections for a host of a listener, and not `route`.
+    pub(crate) fn add(
+        &mut self,
+        route: &RouteId,
+        listener: &ListenerId,
+        host: Option<&Hostname>,
+        by: &RouteId,
+    ) {
+        let shadow = Shadow { listener: listener.clone(), host: host.cloned(), by: by.clone() };
+        self.0.entry(route.clone()).or_default().push(shadow);
     }
 
-    /// Says so to the owners of the younger ones.
+    /// Says so to their owners.
     pub(crate) fn tell(&self, diagnostics: &mut Diagnostics) {
-        for (route, listeners) in &self.0 {
-            for (listener, oldest) in listeners {
-                let message = format!("{}; attach one of them to another listener", line(listener, oldest));
-                diagnostics.push(Severity::Warning, &view::route_ref(route), "parentRefs", &message);
+        for (route, shadows) in &self.0 {
+            for shadow in shadows.iter().take(TOLD_MAX) {
+                let (field, fix) = match shadow.host {
+                    Some(_) => {
+                        ("hostnames", "use another hostname, or attach one of them to another listener")
+                    }
+                    None => ("parentRefs", "attach one of them to another listener"),
+                };
+                let message = format!("{shadow}; {fix}");
+                diagnostics.push(Severity::Warning, &view::route_ref(route), field, &message);
             }
         }
     }
@@ -39,14 +64,14 @@ impl Shadowed {
 
     /// The status of such a route, with a condition of our own on each parent that it gets nothing of.
     pub(crate) fn put_into(&self, route: &RouteId, status: &Arc<RouteStatus>) -> Arc<RouteStatus> {
-        let Some(listeners) = self.0.get(route) else { return Arc::clone(status) };
+        let Some(shadows) = self.0.get(route) else { return Arc::clone(status) };
         let mut status = RouteStatus::clone(status);
         for parent in &mut status.parents {
             let reference = &parent.parent_ref;
             let namespace = reference.namespace.as_deref().unwrap_or(&route.object.namespace);
             let gateway = ObjectName::new(namespace, &*reference.name);
-            let here = listeners.iter().filter(|(listener, _)| listener.gateway == gateway);
-            let message = reason::list(here.map(|(listener, oldest)| line(listener, oldest)));
+            let here = shadows.iter().filter(|shadow| shadow.listener.gateway == gateway);
+            let message = reason::list(here);
             let generation = parent.conditions.first().and_then(|one| one.observed_generation);
             if !message.is_empty() {
                 parent.conditions.push(condition(
@@ -62,6 +87,19 @@ impl Shadowed {
     }
 }
 
-fn line(listener: &ListenerId, oldest: &RouteId) -> String {
-    format!("all connections of listener {:?} go to the older {oldest}", listener.listener)
+impl fmt::Display for Shadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listener, host, by } = self;
+        match host {
+            Some(host) => {
+                write!(
+                    f,
+                    "all connections for host \"{host}\" of listener {:?} go to {by}",
+                    listener.listener
+                )?;
+                f.write_str(", which is older or has a more specific hostname")
+            }
+            None => write!(f, "all connections of listener {:?} go to the older {by}", listener.listener),
+        }
+    }
 }

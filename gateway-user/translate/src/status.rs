@@ -295,7 +295,11 @@ fn by_kind_and_name<S: Serializer>(
         own.map(|(id, status)| (id.object.to_string(), &**status)).collect()
     };
     let mut fields = BTreeMap::from([("httpRoutes", of(RouteKind::HTTPRoute))]);
-    let others = [("grpcRoutes", RouteKind::GRPCRoute), ("tcpRoutes", RouteKind::TCPRoute)];
+    let others = [
+        ("grpcRoutes", RouteKind::GRPCRoute),
+        ("tcpRoutes", RouteKind::TCPRoute),
+        ("tlsRoutes", RouteKind::TLSRoute),
+    ];
     let others = others.into_iter().map(|(field, kind)| (field, of(kind)));
     fields.extend(others.filter(|(_, routes)| !routes.is_empty()));
     fields.serialize(serializer)

@@ -165,6 +165,7 @@ impl<'a> View<'a> {
                 namespaces_of(&resources.http_routes),
                 namespaces_of(&resources.grpc_routes),
                 namespaces_of(&resources.tcp_routes),
+                namespaces_of(&resources.tls_routes),
             ];
             declared.chain(used.into_iter().flatten()).collect()
         })

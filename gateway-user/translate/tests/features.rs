@@ -373,6 +373,69 @@ spec: {parentRefs: [{name: l4}], rules: [{backendRefs: [{name: s, port: 80, weig
             ("/ir/binds/1/listeners/0/serve", "\"Tcp\""),
         ],
     },
+    Probe {
+        feature: "TLSRoute",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: l4, namespace: a}
+spec: {gatewayClassName: sluice, listeners: [{name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: l4}], hostnames: [a.example], rules: [{backendRefs: [{name: s, port: 80}]}]}
+",
+        wants: &[
+            ("/ir/routes/0/rule/backends/0/target/Cluster/protocol", "\"Tcp\""),
+            ("/ir/binds/1/listeners/0/serve", "\"TlsPassthrough\""),
+            ("/ir/binds/1/listeners/0/routes/0/hostnames/0/effective", "\"a.example\""),
+        ],
+    },
+    Probe {
+        feature: "TLSRouteModeMixed",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: l4, namespace: a}
+spec:
+  gatewayClassName: sluice
+  listeners:
+  - {name: ends, port: 443, hostname: a.example, protocol: TLS, tls: {certificateRefs: [{name: missing}]}}
+  - {name: passes, port: 443, hostname: b.example, protocol: TLS, tls: {mode: Passthrough}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: l4}], hostnames: ['*.example'], rules: [{backendRefs: [{name: s, port: 80}]}]}
+",
+        wants: &[
+            ("/ir/binds/1/listeners/0/serve", "\"TlsTerminate\""),
+            ("/ir/binds/1/listeners/0/routes/0/hostnames/0/effective", "\"a.example\""),
+            ("/ir/binds/1/listeners/1/serve", "\"TlsPassthrough\""),
+            ("/ir/binds/1/listeners/1/routes/0/hostnames/0/effective", "\"b.example\""),
+        ],
+    },
+    Probe {
+        feature: "TLSRouteModeTerminate",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: l4, namespace: a}
+spec:
+  gatewayClassName: sluice
+  listeners: [{name: tls, port: 443, protocol: TLS, tls: {mode: Terminate, certificateRefs: [{name: missing}]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: l4}], hostnames: [a.example], rules: [{backendRefs: [{name: s, port: 80}]}]}
+",
+        wants: &[("/ir/binds/1/listeners/0/serve", "\"TlsTerminate\"")],
+    },
 ];
 
 /// Features that have a filter of their own, which must not be claimed as long as it is refused.
@@ -409,8 +472,8 @@ fn claimed(translation: &Translation) -> Vec<String> {
 
 fn accepted(translation: &Translation) -> String {
     let status = common::status(&translation.status);
-    let route =
-        ["HTTPRoute a/r", "GRPCRoute a/r", "TCPRoute a/r"].into_iter().find_map(|name| status.get(name));
+    let kinds = ["HTTPRoute a/r", "GRPCRoute a/r", "TCPRoute a/r", "TLSRoute a/r"];
+    let route = kinds.into_iter().find_map(|name| status.get(name));
     let parents = route.unwrap().as_object().unwrap();
     parents.values().next().unwrap()["Accepted"].as_str().unwrap().to_owned()
 }

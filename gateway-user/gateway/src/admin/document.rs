@@ -231,7 +231,7 @@ pub(crate) struct ListenerLine {
     /// The port that is really bound, if another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) served_on: Option<u16>,
-    /// `HTTP`, `HTTPS` or `TCP`; empty if it is not served.
+    /// `HTTP`, `HTTPS`, `TLS` or `TCP`; empty if it is not served.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) protocol: String,
     /// Its hostname; empty is every host.

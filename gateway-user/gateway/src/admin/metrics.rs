@@ -154,12 +154,12 @@ fn requests(page: &mut Exposition, each: &[(&SeriesKey, &Series)], other: &Serie
     }
 }
 
-/// Connections of TCP listeners. Those that found no room for a series of their own are counted with requests that did not.
+/// Connections of TCP and TLS listeners. Those that found no room for a series of their own are counted with requests that did not.
 fn tcp(page: &mut Exposition, each: &[(&SeriesKey, &Series)]) {
     let families: [(&str, &str, f64, Pick); 3] = [
         (
             "sluice_tcp_connection_duration_seconds",
-            "From accepting a connection of a TCP listener to its end; error_type if it was refused or broken off.",
+            "From accepting a connection of a TCP listener, or the ClientHello of a TLS listener's, to its end; error_type if it was refused or broken off.",
             MICROSECONDS,
             |series| &series.duration,
         ),

@@ -44,7 +44,9 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     let (method, target) = match args.what.as_slice() {
         [url] => return connection::run(&args.dir, args.address, url, &settings),
         [method, url, ..] => (method, Target::parse(url)?),
-        [] => bail!("write METHOD and URL of a request, or tcp://HOST:PORT"),
+        [] => {
+            bail!("write METHOD and URL of a request, or tcp://HOST:PORT or tls://HOST:PORT of a connection")
+        }
     };
     let headers = headers(&args.headers)?;
     let resources = Resources::read(&[args.dir], &settings)?;

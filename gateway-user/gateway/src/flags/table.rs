@@ -298,7 +298,7 @@ settings! {
             "Longest silence of a client or a backend in a gRPC call, in place of --client-body-timeout, --client-min-rate, --upstream-response-timeout and --upstream-body-timeout",
             "Watches may be silent for long, and clients set deadlines of their own; shorter frees streams of backends that are gone";
         tunnel_idle_timeout: Limit = "1h", "DURATION",
-            "Longest silence of both sides of an upgraded connection or stream, such as a WebSocket, or of a connection of a TCP listener; then it is closed",
+            "Longest silence of both sides of an upgraded connection or stream, such as a WebSocket, or of a connection of a TCP or TLS listener; then it is closed",
             "Shorter frees what peers that vanished hold; applications that say nothing for longer must ping";
     }
     "Backends" {

@@ -32,7 +32,7 @@ pub(crate) fn connect(to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Sends a byte and waits until it is back.
-pub(crate) fn exchange(stream: &mut TcpStream, byte: u8) -> io::Result<()> {
+pub(crate) fn exchange(stream: &mut (impl Read + Write), byte: u8) -> io::Result<()> {
     stream.write_all(&[byte])?;
     let mut back = [0];
     stream.read_exact(&mut back)?;

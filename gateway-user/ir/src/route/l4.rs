@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{RouteId, WeightedTarget};
 
-/// One TCPRoute.
+/// One TCPRoute or TLSRoute. The hostnames of the latter are with the listeners that it is attached to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct L4Route {
     /// The object it came from.
     pub id: RouteId,
     /// `metadata.creationTimestamp` in seconds since 1970, as in [`HttpRoute::created`](crate::HttpRoute::created). Of the
-    /// routes of a listener only the oldest gets connections.
+    /// routes of a listener, or of one host of it, only the oldest gets connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<i64>,
     /// Its only rule.
@@ -24,7 +24,7 @@ pub struct L4Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The destinations of connections, in proportion to their weights. With none, or weights that sum to zero, every
-    /// connection is reset (gateway-api `TCPRouteRule.backendRefs`).
+    /// connection is reset (gateway-api `TCPRouteRule.backendRefs`, `TLSRouteRule.backendRefs`).
     pub backends: Vec<L4Backend>,
 }
 

@@ -23,6 +23,10 @@ pub(crate) struct ConnInfo {
     pub(crate) bind: Cell<SocketAddr>,
     /// The peer is a trusted proxy.
     pub(crate) trusted: bool,
+    /// A PROXY header has to come before all else.
+    pub(crate) expects_proxy_header: bool,
+    /// Its first bytes have come.
+    pub(crate) begun: bool,
     /// `None` in the clear.
     pub(crate) tls: Option<Box<TlsInfo>>,
 }
@@ -35,7 +39,18 @@ impl ConnInfo {
         local: SocketAddr,
     ) -> Self {
         let trusted = context.config.trusts(peer.ip());
-        Self { context, control, peer, local, bind: Cell::new(local), trusted, tls: None }
+        let expects_proxy_header = context.config.announces(peer.ip());
+        Self {
+            context,
+            control,
+            peer,
+            local,
+            bind: Cell::new(local),
+            trusted,
+            expects_proxy_header,
+            begun: false,
+            tls: None,
+        }
     }
 
     /// A time limit of the connection: that of the listener that it was secured for; in the clear, where each request may be

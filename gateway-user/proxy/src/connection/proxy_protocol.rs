@@ -31,7 +31,7 @@ impl ServerConnection {
         self.stream.recv.set_deadline(None);
         match result {
             Ok(source) => {
-                self.expects_proxy_header = false;
+                self.info.expects_proxy_header = false;
                 if let Some(Proxied { client, .. }) = source {
                     self.info.set_client(client);
                 }

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_ir::{Certificate, ListenerSettings, ListenerTls, ObjectName, RuleErrorKind, TlsVersion};
+use gateway_ir::{Certificate, ListenerSettings, ListenerTls, ObjectName, RuleErrorKind, Serve, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
-use gateway_tls::{Credential, IdentityError, MinVersion, ServerOptions, ServerTls};
+use gateway_tls::{Credential, IdentityError, MinVersion, Offer, ServerOptions, ServerTls};
 use hashbrown::HashMap;
 
 use super::shares::{Shared, Shares};
@@ -176,7 +176,8 @@ fn servers(
 ) -> HashMap<usize, ServerTls> {
     let known = previous.map(|previous| &previous.credentials);
     let mut servers = HashMap::new();
-    for settings in snapshot.binds().flat_map(|bind| bind.tls()).filter(|tls| !tls.certificates.is_empty()) {
+    let listeners = snapshot.binds().flat_map(|bind| bind.tls());
+    for (serve, settings) in listeners.filter(|(_, tls)| !tls.certificates.is_empty()) {
         let place = Arc::as_ptr(settings).addr();
         if servers.contains_key(&place) {
             continue;
@@ -186,7 +187,7 @@ fn servers(
             servers.insert(place, same.clone());
             continue;
         }
-        match server(settings, config, credentials, known) {
+        match server(serve, settings, config, credentials, known) {
             Ok(tls) => drop(servers.insert(place, tls)),
             // Certificates were checked when they were read. One listener's must not hold up the rest.
             Err(error) => {
@@ -199,6 +200,7 @@ fn servers(
 }
 
 fn server(
+    serve: Serve,
     settings: &ListenerTls,
     config: &ProxyConfig,
     credentials: &mut Credentials,
@@ -209,7 +211,12 @@ fn server(
         TlsVersion::Tls12 => MinVersion::Tls12,
         TlsVersion::Tls13 => MinVersion::Tls13,
     };
-    let options = ServerOptions { min, tickets: config.tickets.as_ref(), http2: config.http2 };
+    let offer = match serve {
+        Serve::Https if config.http2 => Offer::Http2,
+        Serve::Https => Offer::Http1,
+        _ => Offer::Nothing,
+    };
+    let options = ServerOptions { min, tickets: config.tickets.as_ref(), offer };
     ServerTls::with(shown.collect::<Result<_, _>>()?, options)
 }
 

@@ -21,6 +21,7 @@ use crate::h1::tunnel::{self, Tunnel};
 use crate::h1::wait::WaitEnd;
 use crate::h1::wire::{H1End, H1Wire};
 use crate::h2;
+use crate::l4::admitted::Admitted;
 use crate::metrics::UnsupportedProtocol;
 use crate::observe::record::{RequestRecord, request_id};
 use crate::upgrade::Upgrade;
@@ -39,12 +40,10 @@ pub(crate) struct ServerConnection {
     /// Received and not used yet.
     pub(crate) inbox: Option<Chunk>,
     pub(crate) info: ConnInfo,
-    /// A PROXY header has to come before all else.
-    pub(crate) expects_proxy_header: bool,
-    /// Its first bytes have come.
-    pub(crate) begun: bool,
     /// Connections to backends that this client has logged in, if any.
     pub(crate) private: Option<Box<PrivateConnections>>,
+    /// Its place at a backend, if it goes there as a whole and is not on its way yet.
+    pub(crate) admitted: Option<Box<Admitted>>,
 }
 
 /// The end of a time of requests.
@@ -70,8 +69,7 @@ impl ServerConnection {
         local: SocketAddr,
     ) -> Box<Self> {
         let info = ConnInfo::new(Rc::clone(&slot.worker().context), Rc::clone(&slot.control), peer, local);
-        let expects_proxy_header = info.context.config.announces(peer.ip());
-        Box::new(Self { slot, stream, inbox: None, info, expects_proxy_header, begun: false, private: None })
+        Box::new(Self { slot, stream, inbox: None, info, private: None, admitted: None })
     }
 
     /// Its parts, for another protocol that its client turns out to speak.
@@ -94,7 +92,7 @@ impl ServerConnection {
         let mut conn = self;
         conn.begin_first_wait();
         while conn.is_woken().await {
-            if conn.expects_proxy_header {
+            if conn.info.expects_proxy_header {
                 match place(|| conn.read_proxy_header()).await {
                     Some(announced) => conn = announced,
                     None => return,
@@ -104,16 +102,20 @@ impl ServerConnection {
                     continue;
                 }
             }
-            let is_first = !conn.begun;
-            if conn.expects_handshake() {
+            let is_first = !conn.info.begun;
+            if conn.expects_client_hello() {
                 // It takes more memory than a request, and whose it is is not known.
                 if buffer_level() == BufferLevel::Exhausted {
                     conn.info.context.metrics.borrow_mut().counters.memory_refused += 1;
                     return;
                 }
-                match place(|| conn.handshake()).await {
-                    Some(tls) => conn = tls,
+                match place(|| conn.accept_tls()).await {
+                    Some(accepted) => conn = accepted,
                     None => return,
+                }
+                if let Some(admitted) = conn.admitted.take() {
+                    // As for HTTP/2.
+                    return Box::pin(admitted.forward(conn)).await;
                 }
                 if conn.info.tls.as_ref().is_some_and(|tls| tls.protocol == Protocol::Http2) {
                     // In a block of the pool it would take the place of a request's state for all its life.

@@ -1,4 +1,4 @@
-//! A connection of a TCP listener: the route, a backend, and bytes both ways.
+//! A connection of a TCP or TLS listener: the route, a backend, and bytes both ways.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use gateway_http::proxy_header::Proxied;
 use gateway_io::{Chunk, Stream, place};
-use gateway_ir::BackendProtocol;
-use gateway_snapshot::{Action, Destination};
+use gateway_ir::{BackendProtocol, Opening};
+use gateway_snapshot::{Action, Destination, RouteMiss, Selected};
 
 use super::account::TunnelAccount;
+use super::admitted::Admitted;
 use super::raw::{RawSink, RawSource};
 use super::tunnel::{self, Traffic};
 use crate::Reason;
@@ -20,8 +21,6 @@ use crate::h1::server::ServerConnection;
 use crate::observe::record::{RequestRecord, RequestText};
 use crate::upstream::{Cluster, Lease, Leased, Permit, Tried, lease};
 
-/// The protocol as the access log has it.
-const PROTOCOL: &[u8] = b"TCP";
 /// Time that a client may take for the end of its connection, and bytes that it may still send then.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const CLOSE_BYTES: usize = 64 * 1024;
@@ -31,9 +30,21 @@ struct Connection {
     // Before the slot: who has left holds no socket any more.
     stream: Stream,
     _slot: ConnectionSlot,
-    /// Came behind a PROXY header.
+    /// Came behind a PROXY header or a handshake, or is the ClientHello that was read.
     first: Option<Chunk>,
     info: ConnInfo,
+}
+
+impl Admitted {
+    /// Forwards the connection to a backend, to its end.
+    pub(crate) async fn forward(self: Box<Self>, conn: Box<ServerConnection>) {
+        let (slot, stream, first, info) = conn.into_parts();
+        let conn = Connection { stream, _slot: slot, first, info };
+        match place(|| open(&conn.info, self)).await {
+            Some(opened) => conn.pass(opened).await,
+            None => drop(conn.stream.reset()),
+        }
+    }
 }
 
 /// The backend's end of a connection.
@@ -42,29 +53,63 @@ struct Opened {
     account: TunnelAccount,
 }
 
-/// Serves the connection to its end.
+/// Serves a connection of a TCP listener to its end.
 pub(crate) async fn serve(mut conn: Box<ServerConnection>) {
-    if conn.expects_proxy_header {
+    if conn.info.expects_proxy_header {
         match place(|| conn.read_proxy_header()).await {
             Some(announced) => conn = announced,
             None => return,
         }
     }
-    let (slot, stream, first, info) = conn.into_parts();
-    let conn = Connection { stream, _slot: slot, first, info };
-    match place(|| open(&conn.info)).await {
-        Some(opened) => conn.pass(opened).await,
-        // The kernel has accepted it: a close in order would look like a backend that has nothing to say.
-        None => drop(conn.stream.reset()),
+    match admit(&conn.info) {
+        Some(admitted) => admitted.forward(conn).await,
+        None => refuse(conn),
     }
 }
 
-/// Finds a backend for a connection. `None` if there is none: that was counted, and written to the log.
-async fn open(info: &ConnInfo) -> Option<Opened> {
+/// Resets a connection that is not served. The kernel has accepted it, and a close in order would look like a backend with
+/// no more to say.
+pub(crate) fn refuse(conn: Box<ServerConnection>) {
+    // The slot is held until the stream is gone.
+    let (_slot, stream, ..) = conn.into_parts();
+    // If the option can't be set the connection is closed in order; there is nobody left to tell.
+    drop(stream.reset());
+}
+
+/// Finds the rule of a connection. `None` if it is refused: that was counted, and written to the log.
+pub(crate) fn admit(info: &ConnInfo) -> Option<Box<Admitted>> {
     let mut record = RequestRecord::begin(info.peer.ip());
-    let text = RequestText::of_connection(PROTOCOL);
+    let text = RequestText::of_connection(protocol(info));
+    match route(info, &mut record) {
+        Ok(cluster) => Some(Box::new(Admitted { record, text, cluster })),
+        Err(reason) => {
+            finish_refused(info, record, &text, reason);
+            None
+        }
+    }
+}
+
+/// Counts a connection for which there is not even a listener, and writes it to the log.
+pub(crate) fn note_refused(info: &ConnInfo, reason: Reason) {
+    let record = RequestRecord::begin(info.peer.ip());
+    finish_refused(info, record, &RequestText::of_connection(protocol(info)), reason);
+}
+
+fn finish_refused(info: &ConnInfo, mut record: RequestRecord, text: &RequestText, reason: Reason) {
+    record.reason = Some(reason);
+    record.finish_connection(&info.context, text, info.tls.as_deref(), (info.peer, info.local));
+}
+
+/// The protocol as the access log has it.
+fn protocol(info: &ConnInfo) -> &'static [u8] {
+    if info.tls.is_some() { b"TLS" } else { b"TCP" }
+}
+
+/// Connects to a backend. `None` if that failed: it was counted, and written to the log.
+async fn open(info: &ConnInfo, admitted: Box<Admitted>) -> Option<Opened> {
+    let Admitted { mut record, text, cluster } = *admitted;
     let connected = {
-        let connecting = pin!(connect(info, &mut record));
+        let connecting = pin!(connect(info, &mut record, &cluster));
         info.control.kill.unless(connecting).await.unwrap_or(Err(Reason::DrainAborted))
     };
     match connected {
@@ -73,21 +118,23 @@ async fn open(info: &ConnInfo) -> Option<Opened> {
             Some(Opened { lease, account })
         }
         Err(reason) => {
-            record.reason = Some(reason);
-            record.finish_connection(&info.context, &text, info.tls.as_deref(), (info.peer, info.local));
+            finish_refused(info, record, &text, reason);
             None
         }
     }
 }
 
-/// Routes a connection, and connects to an endpoint.
-async fn connect(info: &ConnInfo, record: &mut RequestRecord) -> Result<(Lease, Permit), Reason> {
+/// Connects to an endpoint.
+async fn connect(
+    info: &ConnInfo,
+    record: &mut RequestRecord,
+    cluster: &Rc<Cluster>,
+) -> Result<(Lease, Permit), Reason> {
     let context = &info.context;
-    let cluster = route(info, record)?;
     let permit = cluster.load.enter(&context.config).inspect_err(|_| {
         context.metrics.borrow_mut().counters.upstream_overloaded += 1;
     })?;
-    let mut lease = lease(context, &cluster, false, &mut Tried::default()).await?;
+    let mut lease = lease(context, cluster, false, &mut Tried::default()).await?;
     permit.response_began();
     record.upstream = Some(lease.backend().address);
     if let (Some(header), Leased::Exclusive(stream)) = (header(info, cluster.protocol), &mut lease.connection)
@@ -102,9 +149,16 @@ fn route(info: &ConnInfo, record: &mut RequestRecord) -> Result<Rc<Cluster>, Rea
     let context = &info.context;
     let live = context.live();
     let table = info.bind_table(&live.snapshot).ok_or(Reason::NoListenerForAddress)?;
+    let (opening, no_route) = match info.tls {
+        Some(_) => (Opening::ClientHello, Reason::Miss(RouteMiss::NoRouteForHost)),
+        None => (Opening::Bytes, Reason::NoRoute),
+    };
+    let name = info.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
     // The listener may have changed its protocol since the connection was accepted.
-    let (listener, rule) = table.tunnel().ok_or(Reason::NoListenerForAddress)?;
-    let routed = live.routed(rule.ok_or(Reason::NoRoute)?, listener, &context.shares, &context.settings);
+    let selected =
+        table.select(name).filter(|one| table.opening() == opening && one.serve.takes_connections());
+    let Selected { listener, rule, .. } = selected.ok_or(Reason::NoListenerForAddress)?;
+    let routed = live.routed(rule.ok_or(no_route)?, listener, &context.shares, &context.settings);
     record.routed = Some(Rc::clone(&routed));
     record.counted = Some(admit_connection(info, &routed)?);
     let target = match &routed.rule.action {

@@ -1,4 +1,4 @@
-//! From a connection's first bytes to a secured one: the server name, its listener, the handshake.
+//! From a connection's first bytes to its listener: the server name, and the handshake if TLS ends here.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,80 +8,90 @@ use std::time::Duration;
 
 use gateway_io::Chunk;
 use gateway_ir::Opening;
+use gateway_snapshot::{RouteMiss, Selected};
 use gateway_tls::hello::{HelloReader, MAX_HELLO, Peek};
-use gateway_tls::{HandshakeError, ServerSession, ServerSide};
+use gateway_tls::{HandshakeError, Protocol, ServerSession};
 
 use crate::Reason;
 use crate::exchange::route::opening;
 use crate::h1::reply;
 use crate::h1::server::ServerConnection;
+use crate::l4;
+use crate::l4::admitted::Admitted;
 use crate::metrics::UnsupportedProtocol;
-use crate::settings::Settings;
 use crate::tls::layer::{Records, TlsInfo, TlsLayer, join, put};
 
 /// For a client to take an alert, and what it still sends meanwhile, which would turn the close into a reset.
 const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 const ALERT_DRAIN_BYTES: usize = 64 * 1024;
 
-/// A handshake that went well.
-struct Negotiated {
-    tls: TlsInfo,
-    layer: TlsLayer<ServerSide>,
-    /// Content that came right behind the handshake.
-    content: Option<Chunk>,
-    resumed: bool,
+/// The reason for which a connection goes no further.
+enum Refused {
+    /// The client is told, as far as it would understand.
+    Handshake(HandshakeError),
+    /// It is reset. That was counted, and written to the log.
+    Connection,
+}
+
+/// The way on from a ClientHello.
+struct Plan {
+    /// The session to make, if TLS ends here.
+    session: Option<ServerSession>,
+    /// The connection's place, if it goes to a backend as a whole.
+    admitted: Option<Box<Admitted>>,
+}
+
+impl From<HandshakeError> for Refused {
+    fn from(failure: HandshakeError) -> Self {
+        Self::Handshake(failure)
+    }
 }
 
 impl ServerConnection {
-    /// True if the connection's listener speaks TLS and no handshake was made yet. Asked once, when its first bytes are
-    /// there.
-    pub(crate) fn expects_handshake(&mut self) -> bool {
-        if std::mem::replace(&mut self.begun, true) {
+    /// True if the connection's listeners are told apart by ClientHello and none was read yet. Asked once, when its first bytes
+    /// are there.
+    pub(crate) fn expects_client_hello(&mut self) -> bool {
+        if std::mem::replace(&mut self.info.begun, true) {
             return false;
         }
         opening(&self.info.context, self.info.local) == Some(Opening::ClientHello)
     }
 
-    /// Secures the connection. `None` if that failed: the client was told, as far as it would understand, and the
+    /// Reads the ClientHello, and secures the connection if its listener asks for that. One that goes to a backend as a whole has
+    /// its place there from now on. `None` if that failed: the client was told, as far as it would understand, and the
     /// connection is closed.
-    pub(crate) async fn handshake(mut self: Box<Self>) -> Option<Box<Self>> {
+    pub(crate) async fn accept_tls(mut self: Box<Self>) -> Option<Box<Self>> {
         let limit = self.limited(self.info.context.config.timeouts.tls_handshake);
         self.stream.recv.set_deadline(Some(limit));
         self.stream.send.set_deadline(Some(limit));
         let control = Rc::clone(&self.info.control);
-        let result = control.kill.unless(pin!(self.negotiate())).await;
+        // A drain's maximum ends it otherwise.
+        let result = control.kill.unless(pin!(self.negotiate())).await?;
         self.stream.recv.set_deadline(None);
         self.stream.send.set_deadline(None);
         match result {
-            Some(Ok(Negotiated { tls, layer, content, resumed })) => {
-                self.count(resumed);
-                self.stream.set_layer(Box::new(layer), VecDeque::new());
-                self.inbox = content;
-                self.info.tls = Some(Box::new(tls));
-                Some(self)
-            }
-            Some(Err(failure)) => {
-                self.count_failure(failure);
-                if failure == HandshakeError::NotTls
-                    && self.inbox.as_ref().is_some_and(|inbox| is_http(inbox))
-                {
-                    reply::reply_before_request(&mut self, Reason::PlaintextOnTls);
-                }
-                tracing::debug!(peer = %self.info.peer, local = %self.info.local, reason = failure.code(), "TLS handshake failed");
-                if failure != HandshakeError::ClientClosed {
-                    self.stream.close_lingering(ALERT_DRAIN_BYTES, ALERT_TIMEOUT).await;
-                }
+            Ok(()) => Some(self),
+            Err(Refused::Connection) => {
+                l4::server::refuse(self);
                 None
             }
-            // A drain's maximum.
-            None => None,
+            Err(Refused::Handshake(failure)) => {
+                self.tell(failure).await;
+                None
+            }
         }
     }
 
-    fn count(&self, resumed: bool) {
-        let counters = &mut self.info.context.metrics.borrow_mut().counters;
-        counters.tls_handshakes += 1;
-        counters.tls_resumed += u64::from(resumed);
+    /// Tells the client of a failed handshake, as far as it would understand, and closes the connection.
+    async fn tell(mut self: Box<Self>, failure: HandshakeError) {
+        self.count_failure(failure);
+        if failure == HandshakeError::NotTls && self.inbox.as_ref().is_some_and(|inbox| is_http(inbox)) {
+            reply::reply_before_request(&mut self, Reason::PlaintextOnTls);
+        }
+        tracing::debug!(peer = %self.info.peer, local = %self.info.local, reason = failure.code(), "TLS handshake failed");
+        if failure != HandshakeError::ClientClosed {
+            self.stream.close_lingering(ALERT_DRAIN_BYTES, ALERT_TIMEOUT).await;
+        }
     }
 
     fn count_failure(&self, failure: HandshakeError) {
@@ -92,19 +102,67 @@ impl ServerConnection {
         }
     }
 
-    /// Records to send are queued, also after a failure.
-    async fn negotiate(&mut self) -> Result<Negotiated, HandshakeError> {
+    /// Reads the ClientHello and does what its listener asks for. Records to send are queued, also after a failure.
+    async fn negotiate(&mut self) -> Result<(), Refused> {
         let mut inbox = self.inbox.take().unwrap_or_else(Chunk::take);
         let server_name = match self.receive_server_name(&mut inbox).await {
             Ok(server_name) => server_name,
             Err(failure) => {
                 self.alert(failure);
                 self.inbox = Some(inbox);
-                return Err(failure);
+                return Err(failure.into());
             }
         };
-        let (mut session, settings) =
-            self.session_for(server_name.as_deref()).inspect_err(|failure| self.alert(*failure))?;
+        let plan = self.plan(server_name);
+        let Plan { session, admitted } = plan.inspect_err(|refused| {
+            if let Refused::Handshake(failure) = refused {
+                self.alert(*failure);
+            }
+        })?;
+        match session {
+            Some(session) => self.secure(session, inbox).await?,
+            // The backend is sent what was read here.
+            None => self.inbox = Some(inbox),
+        }
+        self.admitted = admitted;
+        Ok(())
+    }
+
+    /// The way on for a client that asks for that name. A connection that goes to a backend as a whole is routed before its
+    /// handshake, so that none is made for one that is refused.
+    fn plan(&mut self, server_name: Option<String>) -> Result<Plan, Refused> {
+        let live = self.info.context.live();
+        let table = self.info.bind_table(&live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
+        let selected = table.select(server_name.as_deref());
+        let settings = selected.and_then(|selected| live.settings(&selected.listener.settings));
+        let server_name = server_name.map(String::into_boxed_str);
+        let tls = TlsInfo { server_name, version: None, protocol: Protocol::default(), settings };
+        self.info.tls = Some(Box::new(tls));
+        let Some(Selected { serve, tls, .. }) = selected else {
+            if table.terminates_tls() {
+                return Err(HandshakeError::UnrecognizedName.into());
+            }
+            // A gateway that passes all TLS on has none of its own to say so in.
+            self.count_failure(HandshakeError::UnrecognizedName);
+            l4::server::note_refused(&self.info, Reason::Miss(RouteMiss::NoListenerForHost));
+            return Err(Refused::Connection);
+        };
+        let admitted = match serve.takes_connections() {
+            true => Some(l4::server::admit(&self.info).ok_or(Refused::Connection)?),
+            false => None,
+        };
+        let session = match serve.terminates_tls() {
+            true => {
+                let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
+                Some(ServerSession::new(server)?)
+            }
+            false => None,
+        };
+        Ok(Plan { session, admitted })
+    }
+
+    /// Makes a session, whose ClientHello is in `inbox`.
+    async fn secure(&mut self, mut session: ServerSession, mut inbox: Chunk) -> Result<(), HandshakeError> {
         let mut content = VecDeque::new();
         let context = Rc::clone(&self.info.context);
         loop {
@@ -125,17 +183,17 @@ impl ServerConnection {
             inbox = self.more(inbox).await?;
         }
         let version = session.version().ok_or(HandshakeError::Protocol)?;
-        Ok(Negotiated {
-            tls: TlsInfo {
-                server_name: server_name.map(String::into_boxed_str),
-                version,
-                protocol: session.protocol(),
-                settings,
-            },
-            resumed: session.is_resumed(),
-            layer: TlsLayer::new(session, inbox),
-            content: one(content),
-        })
+        {
+            let counters = &mut self.info.context.metrics.borrow_mut().counters;
+            counters.tls_handshakes += 1;
+            counters.tls_resumed += u64::from(session.is_resumed());
+        }
+        if let Some(tls) = &mut self.info.tls {
+            (tls.version, tls.protocol) = (Some(version), session.protocol());
+        }
+        self.stream.set_layer(Box::new(TlsLayer::new(session, inbox)), VecDeque::new());
+        self.inbox = one(content);
+        Ok(())
     }
 
     /// Receives until the ClientHello is whole.
@@ -151,18 +209,6 @@ impl ServerConnection {
                 Peek::NotTls => return Err(HandshakeError::NotTls),
             }
         }
-    }
-
-    /// A session with what the listener for that name shows, and the listener's settings.
-    fn session_for(
-        &self,
-        server_name: Option<&str>,
-    ) -> Result<(ServerSession, Option<Rc<Settings>>), HandshakeError> {
-        let live = self.info.context.live();
-        let table = self.info.bind_table(&live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
-        let (listener, tls) = table.select_tls(server_name).ok_or(HandshakeError::UnrecognizedName)?;
-        let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
-        Ok((ServerSession::new(server)?, live.settings(&listener.settings)))
     }
 
     async fn more(&mut self, inbox: Chunk) -> Result<Chunk, HandshakeError> {

@@ -14,12 +14,13 @@ const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
 /// Contents up to this size together are sealed as one record: another record costs more than the copy.
 const MERGED_MAX: usize = 4 * 1024;
 
-/// The facts about a connection that was secured.
+/// The facts about a connection that began with a ClientHello.
 #[derive(Debug)]
 pub(crate) struct TlsInfo {
     /// The name that the client asked for, in lower case.
     pub(crate) server_name: Option<Box<str>>,
-    pub(crate) version: Version,
+    /// The version that was agreed on here; `None` where TLS ends elsewhere, or before.
+    pub(crate) version: Option<Version>,
     pub(crate) protocol: Protocol,
     /// Those of the listener; `None` if they are the process's.
     pub(crate) settings: Option<Rc<Settings>>,

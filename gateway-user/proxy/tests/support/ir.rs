@@ -6,8 +6,9 @@ use std::sync::Arc;
 use gateway_ir::{
     Action, AttachedRoutes, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
     HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, L4Backend, L4Route, L4Rule, Listener, ListenerId,
-    ListenerSettings, ListenerTls, MatchHostname, ObjectName, PathMatch, PrivateKey, RouteId, RouteKind,
-    RouteMatch, RuleError, RuleErrorKind, Serve, SharedMap, Timeouts, WeightedBackend, WeightedTarget,
+    ListenerSettings, ListenerTls, MatchHostname, ObjectName, PathMatch, PrivateKey, Route, RouteId,
+    RouteKind, RouteMatch, RuleError, RuleErrorKind, Serve, SharedMap, Timeouts, WeightedBackend,
+    WeightedTarget,
 };
 use gateway_testkit::tls::SelfSigned;
 use gateway_tls::Identity;
@@ -27,10 +28,25 @@ pub struct Config {
     pub tcp: Option<Vec<L4Backend>>,
     /// Listeners by hostname instead of the one.
     pub hosts: Vec<(&'static str, ListenerTls)>,
+    /// Listeners of protocol TLS beside those.
+    pub tls_listeners: Vec<TlsListener>,
     /// The settings of its listeners.
     pub settings: ListenerSettings,
     /// The certificate that backends are shown.
     pub backend_certificate: Option<Arc<Certificate>>,
+}
+
+/// A listener of protocol TLS, with a route for every host of it.
+#[derive(Clone)]
+pub struct TlsListener {
+    /// Its hostname, which is its name too, and its route's.
+    pub hostname: Option<&'static str>,
+    /// One of the two uses of TLS.
+    pub serve: Serve,
+    /// Its settings.
+    pub tls: ListenerTls,
+    /// The backends of its route; without any there is no route.
+    pub backends: Vec<L4Backend>,
 }
 
 /// The cluster `apps/<name>:80`.
@@ -126,10 +142,79 @@ impl Config {
     }
 
     fn add_tcp(&mut self, weight: u32, name: &str, protocol: BackendProtocol, addresses: &[SocketAddr]) {
+        let backend = self.l4_backend(weight, name, protocol, addresses);
+        self.tcp.get_or_insert_default().push(backend);
+    }
+
+    fn l4_backend(
+        &mut self,
+        weight: u32,
+        name: &str,
+        protocol: BackendProtocol,
+        addresses: &[SocketAddr],
+    ) -> L4Backend {
         let key = ClusterKey { protocol, ..cluster(name) };
         let target = WeightedTarget::Cluster(key.clone());
-        self.tcp.get_or_insert_default().push(L4Backend { weight, target });
         self.endpoints.clusters.insert(key, addresses.into());
+        L4Backend { weight, target }
+    }
+
+    /// Adds a listener that passes TLS for a host through to these addresses.
+    pub fn passthrough(self, hostname: &'static str, addresses: &[SocketAddr]) -> Self {
+        self.passthrough_over(BackendProtocol::Tcp, hostname, addresses)
+    }
+
+    /// The same in one of the protocols for whole connections.
+    pub fn passthrough_over(
+        mut self,
+        protocol: BackendProtocol,
+        hostname: &'static str,
+        addresses: &[SocketAddr],
+    ) -> Self {
+        let backends = vec![self.l4_backend(1, hostname, protocol, addresses)];
+        let hostname = Some(hostname);
+        let (serve, tls) = (Serve::TlsPassthrough, ListenerTls::default());
+        self.tls_listeners.push(TlsListener { hostname, serve, tls, backends });
+        self
+    }
+
+    /// Adds a listener that ends TLS for a host, with what is in it for these addresses.
+    pub fn terminate(self, hostname: &'static str, identity: &SelfSigned, addresses: &[SocketAddr]) -> Self {
+        self.terminate_over(BackendProtocol::Tcp, hostname, identity, addresses)
+    }
+
+    /// The same in one of the protocols for whole connections.
+    pub fn terminate_over(
+        mut self,
+        protocol: BackendProtocol,
+        hostname: &'static str,
+        identity: &SelfSigned,
+        addresses: &[SocketAddr],
+    ) -> Self {
+        let backends = vec![self.l4_backend(1, hostname, protocol, addresses)];
+        let hostname = Some(hostname);
+        self.tls_listeners.push(TlsListener {
+            hostname,
+            serve: Serve::TlsTerminate,
+            tls: tls(identity),
+            backends,
+        });
+        self
+    }
+
+    /// Adds a share to the route of the last listener of protocol TLS.
+    pub fn also(mut self, weight: u32, name: &str, addresses: &[SocketAddr]) -> Self {
+        let backend = self.l4_backend(weight, name, BackendProtocol::Tcp, addresses);
+        self.tls_listeners.last_mut().unwrap().backends.push(backend);
+        self
+    }
+
+    /// Adds a broken share to it.
+    pub fn also_broken(mut self, weight: u32, kind: RuleErrorKind) -> Self {
+        let failure = RuleError { kind, message: format!("rules[0].backendRefs: {kind}") };
+        let backend = L4Backend { weight, target: WeightedTarget::Fail(failure) };
+        self.tls_listeners.last_mut().unwrap().backends.push(backend);
+        self
     }
 
     /// Adds a rule.
@@ -177,13 +262,38 @@ impl Config {
             backend_certificate: self.backend_certificate.clone(),
             routes: attached.clone(),
         };
-        let listeners: Vec<_> = match self.hosts.as_slice() {
+        let mut listeners: Vec<_> = match self.hosts.as_slice() {
+            [] if !self.tls_listeners.is_empty() => Vec::new(),
             [] => vec![listener("http", None, self.tls.clone())],
             hosts => hosts.iter().map(|(name, tls)| listener(name, Some(name), Some(tls.clone()))).collect(),
         };
-        Ir {
-            binds: vec![Bind { address: BindAddress::Any, port: bind.port(), listeners }],
-            routes: SharedMap::unit(id, Arc::new(route.into())),
+        let mut routes = SharedMap::unit(id, Arc::new(route.into()));
+        for one in &self.tls_listeners {
+            listeners.push(self.tls_listener(one, &mut routes));
+        }
+        Ir { binds: vec![Bind { address: BindAddress::Any, port: bind.port(), listeners }], routes }
+    }
+
+    fn tls_listener(&self, one: &TlsListener, routes: &mut SharedMap<RouteId, Arc<Route>>) -> Listener {
+        let name = one.hostname.unwrap_or("any");
+        let hostname = one.hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap());
+        let mut attached = AttachedRoutes::new();
+        if !one.backends.is_empty() {
+            let id = RouteId { kind: RouteKind::TLSRoute, object: ObjectName::new("apps", name) };
+            let rule = L4Rule { name: None, backends: one.backends.clone() };
+            let route = L4Route { id: id.clone(), created: None, rule };
+            routes.insert(id.clone(), Arc::new(route.into()));
+            let hostnames = MatchHostname { effective: hostname.clone(), original: hostname.clone() };
+            attached.insert(id, [hostnames].into());
+        }
+        Listener {
+            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
+            hostname,
+            serve: one.serve,
+            tls: Some(one.tls.clone()),
+            settings: self.settings,
+            backend_certificate: self.backend_certificate.clone(),
+            routes: attached,
         }
     }
 

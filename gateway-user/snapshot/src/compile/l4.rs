@@ -1,12 +1,10 @@
-//! Routes for connections → rules that workers can run, and the one of a listener.
+//! Routes for connections → rules that workers can run.
 
 use std::sync::Arc;
 
-use gateway_ir::order::by_age;
 use gateway_ir::{L4Rule, RuleError, RuleErrorKind, Timeouts, WeightedTarget};
 
 use super::compiled::{CompiledRule, Numbering};
-use crate::snapshot::Attached;
 use crate::{Action, Destination, Filters, Picker, RouteLabel, Rule, Target};
 
 /// The rule of such a route. Of requests it matches none.
@@ -57,10 +55,4 @@ pub(super) fn compile_rule<'a>(
         clusters,
         patterns: Vec::new(),
     }
-}
-
-/// The rule that has all connections of a listener with these routes: that of the oldest one.
-pub(super) fn oldest(attached: &[Arc<Attached>]) -> Option<Arc<Rule>> {
-    let oldest = attached.iter().min_by(|a, b| by_age(&a.route.source, &b.route.source))?;
-    oldest.route.rules().next().map(Arc::clone)
 }

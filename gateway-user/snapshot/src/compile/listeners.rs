@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gateway_ir::order::{HostRank, Rank, precedence};
-use gateway_ir::{Bind, Hostname, Listener, ListenerSettings, MatchHostname, Opening};
+use gateway_ir::{Bind, Hostname, Listener, ListenerSettings, MatchHostname};
 use hashbrown::{HashMap, HashSet};
 
 use super::compiled::CompiledMatch;
-use super::l4;
 use super::rules::CompiledRoute;
+use super::tunnels::tunnels;
 use super::{Cursor, PreviousTables, canonical};
 use crate::snapshot::{Attached, HostTable, ListenerInfo, ListenerTable, Listeners};
 use crate::table::Entry;
@@ -111,12 +111,15 @@ impl ListenerTable {
                 Arc::clone(same)
             }
             _ => {
-                let (serve, known) = (listener.serve, previous.map(|previous| &previous.hosts));
-                let (hosts, tunnel) = match serve.opening() {
-                    Opening::Bytes => (HostMap::default(), l4::oldest(&attached)),
-                    _ => (hosts(&attached, &touched, known, shared_tables), None),
+                let serve = listener.serve;
+                let (hosts, tunnels) = if serve.takes_connections() {
+                    let known = previous.map(|previous| &previous.tunnels);
+                    (HostMap::default(), tunnels(&attached, &touched, known))
+                } else {
+                    let known = previous.map(|previous| &previous.hosts);
+                    (hosts(&attached, &touched, known, shared_tables), HostMap::default())
                 };
-                Arc::new(Self { info, tls, serve, hosts, tunnel, attached })
+                Arc::new(Self { info, tls, serve, hosts, tunnels, attached })
             }
         }
     }

@@ -7,6 +7,7 @@ mod listeners;
 mod rules;
 #[cfg(test)]
 mod sharing_tests;
+mod tunnels;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -160,7 +160,7 @@ pub fn listener(name: &str, hostname: &str, routes: &[(&[&str], HttpRoute)]) -> 
     }
 }
 
-fn attach(listener: Option<&Hostname>, original: Option<Hostname>) -> Option<MatchHostname> {
+pub fn attach(listener: Option<&Hostname>, original: Option<Hostname>) -> Option<MatchHostname> {
     let effective = match (listener, &original) {
         (Some(listener), Some(original)) => Some(listener.intersect(original)?.clone()),
         (one, other) => one.or(other.as_ref()).cloned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    Action, BackendTls, Certificate, HttpRoute, HttpRule, L4Route, L4Rule, ObjectName, PrivateKey, RouteKind,
+    Action, BackendTls, Certificate, HttpRoute, HttpRule, L4Route, L4Rule, ObjectName, PrivateKey,
     RouteMatch, RuleError, RuleErrorKind, TrustBundle,
 };
 use prost::Message as _;
@@ -81,13 +81,24 @@ fn listener(put: &Put, missing: Option<&str>) -> Result<Decoded, String> {
         (Err(_), Some(_)) => return Ok(Decoded { value: None, closed }),
         (Err(why), None) => return Err(why),
     };
-    let value::Listener { address, port, serve, id, hostname, tls, settings, backend_certificate } = listener;
+    let value::Listener {
+        address,
+        port,
+        protocol,
+        tls_use,
+        id,
+        hostname,
+        tls,
+        settings,
+        backend_certificate,
+    } = listener;
     let tls = tls.map(|tls| ListenerTlsItem {
         certificates: if missing.is_some() { Vec::new() } else { tls.certificates },
         min_version: tls.min_version,
         is_default: tls.is_default,
     });
     let is_closed = missing.is_some();
+    let serve = tls_use.unwrap_or(protocol);
     let item =
         ListenerItem { address, port, serve, id, hostname, tls, settings, backend_certificate, is_closed };
     Ok(Decoded { value: Some(Value::Listener(Box::new(item))), closed })
@@ -124,7 +135,7 @@ fn route(put: &Put, known: &Capabilities) -> Result<Decoded, String> {
     let value = value::Route::decode(put.value.clone()).map_err(|error| error.to_string())?;
     let value::RouteHead { id, created, mut attached } = json(&value.head)?;
     exact(&mut attached);
-    if id.kind == RouteKind::TCPRoute {
+    if id.kind.is_for_connections() {
         let rule = value.rules.first().ok_or("it has no rule")?;
         let mut rule: L4Rule = json(&rule.rest)?;
         exact(&mut rule.backends);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use gateway_ir as ir;
-use gateway_ir::{ClusterKey, HttpRule, L4Rule, ObjectName, Route};
+use gateway_ir::{ClusterKey, HttpRule, L4Rule, ObjectName, Route, Serve};
 use prost::Message as _;
 use serde::Serialize;
 
@@ -45,23 +45,31 @@ pub(crate) fn trust(bundle: &ir::TrustBundle) -> Item {
 }
 
 pub(crate) fn listener(bind: &ir::Bind, listener: &ir::Listener) -> Item {
+    let key = Key::listener(bind.address, bind.port, &listener.id);
+    Item::new(key, &capability::of_listener(listener), json(&listener_value(bind, listener)))
+}
+
+fn listener_value(bind: &ir::Bind, listener: &ir::Listener) -> value::Listener {
     let tls = listener.tls.as_ref().map(|tls| value::ListenerTls {
         certificates: tls.certificates.iter().map(|one| one.secret.clone()).collect(),
         min_version: tls.min_version,
         is_default: tls.is_default,
     });
-    let value = value::Listener {
+    let (protocol, tls_use) = match listener.serve {
+        other @ (Serve::TlsTerminate | Serve::TlsPassthrough) => (Serve::Https, Some(other)),
+        protocol => (protocol, None),
+    };
+    value::Listener {
         address: bind.address,
         port: bind.port,
-        serve: listener.serve,
+        protocol,
+        tls_use,
         id: listener.id.clone(),
         hostname: listener.hostname.clone(),
         tls,
         settings: listener.settings,
         backend_certificate: listener.backend_certificate.as_ref().map(|one| one.secret.clone()),
-    };
-    let key = Key::listener(bind.address, bind.port, &listener.id);
-    Item::new(key, &capability::of_listener(listener), json(&value))
+    }
 }
 
 pub(crate) fn certificate(certificate: &ir::Certificate) -> Item {
@@ -113,4 +121,39 @@ fn rule(rule: &HttpRule) -> value::Rule {
 /// Plain data without maps of structured keys, which is all that could fail.
 fn json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_ir::{
+        AttachedRoutes, Bind, BindAddress, Listener, ListenerId, ListenerSettings, ListenerTls,
+    };
+
+    use super::*;
+
+    /// A node without `tls-routes` finds a listener whose host it can keep from others, which it reads as one for HTTPS.
+    #[test]
+    fn every_use_of_tls_is_written_as_one_that_older_nodes_can_read() {
+        let listener = |serve| Listener {
+            id: ListenerId { gateway: ObjectName::new("edge", "web"), listener: "tls".to_owned() },
+            hostname: None,
+            serve,
+            tls: Some(ListenerTls::default()),
+            settings: ListenerSettings::default(),
+            backend_certificate: None,
+            routes: AttachedRoutes::new(),
+        };
+        for (serve, tls_use, needs) in [
+            (Serve::Https, None, &["tls-terminate"][..]),
+            (Serve::TlsTerminate, Some("TlsTerminate"), &["tls-routes", "tls-terminate"]),
+            (Serve::TlsPassthrough, Some("TlsPassthrough"), &["tls-routes"]),
+        ] {
+            let one = listener(serve);
+            let bind = Bind { address: BindAddress::Any, port: 443, listeners: vec![one.clone()] };
+            let written = serde_json::to_value(listener_value(&bind, &one)).unwrap();
+            assert_eq!(written["protocol"], "Https", "{serve:?}");
+            assert_eq!(written.get("tls_use").and_then(|value| value.as_str()), tls_use);
+            assert_eq!(capability::of_listener(&one), needs);
+        }
+    }
 }

@@ -30,9 +30,12 @@ pub(super) struct Address {
 pub(super) struct Listener {
     pub(super) address: BindAddress,
     pub(super) port: u16,
-    /// `protocol` for nodes and controllers of versions before.
-    #[serde(rename = "protocol")]
-    pub(super) serve: Serve,
+    /// As nodes without `tls-routes` read it: no use of TLS is known to them but HTTP, and that has them keep the hosts of a
+    /// listener that they cannot serve from others of its port.
+    pub(super) protocol: Serve,
+    /// Another use of TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tls_use: Option<Serve>,
     pub(super) id: ListenerId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) hostname: Option<Hostname>,

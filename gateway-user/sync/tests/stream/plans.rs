@@ -189,7 +189,7 @@ impl Plan {
                         let rules = vec![rule(*route, *version), rule(*route, 0)];
                         HttpRoute { id: id.clone(), created, rules }.into()
                     }
-                    RouteKind::TCPRoute => {
+                    RouteKind::TCPRoute | RouteKind::TLSRoute => {
                         L4Route { id: id.clone(), created, rule: l4_rule(*route, *version) }.into()
                     }
                 };
@@ -271,7 +271,12 @@ impl Plan {
                 Listener {
                     id: ListenerId { gateway: gateway(*number), listener: format!("l{number}") },
                     hostname: Some(host(*number, *wildcard)),
-                    serve: if is_tls { Serve::Https } else { Serve::Http },
+                    serve: match (is_tls, number % 3) {
+                        (false, _) => Serve::Http,
+                        (true, 0) => Serve::Https,
+                        (true, 1) => Serve::TlsTerminate,
+                        (true, _) => Serve::TlsPassthrough,
+                    },
                     tls: is_tls.then_some(tls),
                     settings: self.settings(*number),
                     backend_certificate: wildcard.then(|| certificate(200, 0)),

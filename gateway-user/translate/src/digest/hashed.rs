@@ -93,6 +93,8 @@ impl<'a> Bind<'a> {
             protocol: match listener.serve {
                 Serve::Http => "Http",
                 Serve::Https => "Https",
+                Serve::TlsTerminate => "TlsTerminate",
+                Serve::TlsPassthrough => "TlsPassthrough",
                 Serve::Tcp => "Tcp",
             },
             listeners: [Listener::new(listener)],

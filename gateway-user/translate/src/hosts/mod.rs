@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_ir::order::by_age;
-use gateway_ir::{Hostname, Route as IrRoute, RouteId};
+use gateway_ir::{Hostname, Route as IrRoute, RouteId, RouteKind};
 use serde::Serialize;
 
 use crate::HostOwnership;
@@ -203,8 +203,8 @@ impl Hosts {
         gateways: &[GatewayState<'_>],
         touched: &mut BTreeSet<Option<Hostname>>,
     ) {
-        // Routes for connections have no hosts to share.
-        if !matches!(*own.ir, IrRoute::Http(_)) {
+        // They have no hosts to share.
+        if own.ir.id().kind == RouteKind::TCPRoute {
             return;
         }
         for attachment in &own.attachments {

@@ -1,13 +1,14 @@
 //! Routes of every kind: one pipeline for all of them.
 //!
-//! The part that is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`, `tcp.rs`. Attaching, judging,
-//! pricing, remembering and telling (`attach.rs`, `state.rs`, `price/`, `memo.rs`, `hosts/`) know no other
+//! The part that is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`, `tcp.rs`, `tls.rs`.
+//! Attaching, judging, pricing, remembering and telling (`attach.rs`, `state.rs`, `price/`, `memo.rs`, `hosts/`) know no other
 //! type.
 
 mod grpc;
 mod http;
 mod state;
 mod tcp;
+mod tls;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     BackendRef, GatewayDefaultScope, HttpBackendRef, HttpHeaderMatch, HttpQueryParamMatch, HttpRouteFilter,
-    HttpRouteTimeouts, Kind, ObjectKey, ParentReference, PathMatchType, ResourceSet,
+    HttpRouteTimeouts, Kind, L4RouteRule, ObjectKey, ParentReference, PathMatchType, ResourceSet,
 };
 use gateway_ir::{GrpcMatch, ObjectName, RouteId, RouteKind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -71,6 +72,16 @@ pub(crate) struct L4RuleSpec<'a> {
     pub(crate) backends: &'a [BackendRef],
 }
 
+impl<'a> L4RuleSpec<'a> {
+    /// The schema takes exactly one.
+    fn of(rules: &'a [L4RouteRule]) -> Self {
+        rules.first().map_or_else(Self::default, |rule| Self {
+            name: rule.name.as_deref(),
+            backends: &rule.backend_refs,
+        })
+    }
+}
+
 /// One rule for HTTP requests, whatever the kind of its route.
 #[derive(Debug)]
 pub(crate) struct RuleSpec<'a> {
@@ -104,6 +115,7 @@ pub(crate) enum RouteRef<'a> {
     Http(&'a Arc<gateway_api_types::HttpRoute>),
     Grpc(&'a Arc<gateway_api_types::GrpcRoute>),
     Tcp(&'a Arc<gateway_api_types::TcpRoute>),
+    Tls(&'a Arc<gateway_api_types::TlsRoute>),
 }
 
 impl<'a> RouteRef<'a> {
@@ -112,6 +124,7 @@ impl<'a> RouteRef<'a> {
             Self::Http(route) => &**route,
             Self::Grpc(route) => &**route,
             Self::Tcp(route) => &**route,
+            Self::Tls(route) => &**route,
         }
     }
 
@@ -120,6 +133,7 @@ impl<'a> RouteRef<'a> {
             Self::Http(route) => Arc::clone(route) as _,
             Self::Grpc(route) => Arc::clone(route) as _,
             Self::Tcp(route) => Arc::clone(route) as _,
+            Self::Tls(route) => Arc::clone(route) as _,
         }
     }
 }
@@ -137,6 +151,9 @@ pub(crate) fn entry<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<(&'a
         RouteKind::TCPRoute => {
             resources.tcp_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Tcp(route)))?
         }
+        RouteKind::TLSRoute => {
+            resources.tls_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Tls(route)))?
+        }
     })
 }
 
@@ -147,6 +164,7 @@ pub(crate) fn find<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<&'a d
         RouteKind::HTTPRoute => &**resources.http_routes.get(&key)?,
         RouteKind::GRPCRoute => &**resources.grpc_routes.get(&key)?,
         RouteKind::TCPRoute => &**resources.tcp_routes.get(&key)?,
+        RouteKind::TLSRoute => &**resources.tls_routes.get(&key)?,
     })
 }
 
@@ -161,6 +179,7 @@ pub fn object_kind(kind: RouteKind) -> Kind {
         RouteKind::HTTPRoute => Kind::HttpRoute,
         RouteKind::GRPCRoute => Kind::GrpcRoute,
         RouteKind::TCPRoute => Kind::TcpRoute,
+        RouteKind::TLSRoute => Kind::TlsRoute,
     }
 }
 
@@ -168,7 +187,7 @@ pub fn object_kind(kind: RouteKind) -> Kind {
 /// (`GRPCRouteRule.backendRefs`). Connections have none.
 pub(crate) fn failure(kind: RouteKind) -> &'static str {
     match kind {
-        RouteKind::HTTPRoute | RouteKind::TCPRoute => "500",
+        RouteKind::HTTPRoute | RouteKind::TCPRoute | RouteKind::TLSRoute => "500",
         RouteKind::GRPCRoute => "UNAVAILABLE",
     }
 }
@@ -179,7 +198,7 @@ pub(crate) fn fate(kind: RouteKind) -> String {
         RouteKind::HTTPRoute | RouteKind::GRPCRoute => {
             format!("requests are answered with {}", failure(kind))
         }
-        // `TCPRouteRule.backendRefs`.
-        RouteKind::TCPRoute => "connections are reset".to_owned(),
+        // `TCPRouteRule.backendRefs`, `TLSRouteRule.backendRefs`.
+        RouteKind::TCPRoute | RouteKind::TLSRoute => "connections are reset".to_owned(),
     }
 }

@@ -28,12 +28,7 @@ impl Route for TcpRoute {
     }
 
     fn rules(&self) -> Rules<'_> {
-        // The schema takes exactly one.
-        let rule = self.spec.rules.first();
-        Rules::L4(rule.map_or_else(L4RuleSpec::default, |rule| L4RuleSpec {
-            name: rule.name.as_deref(),
-            backends: &rule.backend_refs,
-        }))
+        Rules::L4(L4RuleSpec::of(&self.spec.rules))
     }
 
     fn has_expressions(&self) -> bool {

@@ -16,6 +16,7 @@ pub(crate) fn object() -> impl Strategy<Value = Value> {
         route().boxed(),
         grpc_route().boxed(),
         tcp_route().boxed(),
+        tls_route().boxed(),
         service().boxed(),
         slice().boxed(),
         grant().boxed(),
@@ -60,24 +61,32 @@ pub(crate) fn namespace() -> impl Strategy<Value = Value> {
 
 fn listener() -> impl Strategy<Value = Value> {
     let port = prop_oneof![Just(80), Just(81)];
-    let protocol = prop_oneof![4 => Just("HTTP"), 1 => Just("HTTPS"), 1 => Just("TCP")];
+    let protocol = prop_oneof![4 => Just("HTTP"), 1 => Just("HTTPS"), 1 => Just("TCP"), 2 => Just("TLS")];
     let from = prop_oneof![Just("All"), Just("Same"), Just("Selector")];
     let secret = (prop_oneof![2 => Just("gateways".to_owned()), 1 => tenant()], name());
-    (port, protocol, from, host(), secret).prop_map(|(port, protocol, from, host, (namespace, secret))| {
-        let mut namespaces = json!({"from": from});
-        if from == "Selector" {
-            namespaces["selector"] = json!({"matchLabels": {"team": "yes"}});
-        }
-        let mut listener =
-            json!({"port": port, "protocol": protocol, "allowedRoutes": {"namespaces": namespaces}});
-        if let Some(host) = host {
-            listener["hostname"] = json!(host);
-        }
-        if protocol == "HTTPS" {
-            listener["tls"] = json!({"certificateRefs": [{"name": secret, "namespace": namespace}]});
-        }
-        listener
-    })
+    let tls = (secret, any::<bool>());
+    (port, protocol, from, host(), tls).prop_map(
+        |(port, protocol, from, host, ((namespace, secret), passes))| {
+            let mut namespaces = json!({"from": from});
+            if from == "Selector" {
+                namespaces["selector"] = json!({"matchLabels": {"team": "yes"}});
+            }
+            let mut listener =
+                json!({"port": port, "protocol": protocol, "allowedRoutes": {"namespaces": namespaces}});
+            if let Some(host) = host {
+                listener["hostname"] = json!(host);
+            }
+            match protocol {
+                "TLS" if passes => listener["tls"] = json!({"mode": "Passthrough"}),
+                "TLS" | "HTTPS" => {
+                    let reference = json!({"name": secret, "namespace": namespace});
+                    listener["tls"] = json!({"mode": "Terminate", "certificateRefs": [reference]});
+                }
+                _ => {}
+            }
+            listener
+        },
+    )
 }
 
 pub(crate) fn gateway() -> impl Strategy<Value = Value> {
@@ -228,11 +237,18 @@ pub(crate) fn grpc_route() -> impl Strategy<Value = Value> {
 
 /// The same with connections for what are requests there.
 pub(crate) fn tcp_route() -> impl Strategy<Value = Value> {
-    route().prop_map(|mut route| {
+    tls_route().prop_map(|mut route| {
         route["kind"] = json!("TCPRoute");
-        let spec = route["spec"].as_object_mut().expect("a spec");
-        spec.remove("hostnames");
-        let rules = spec["rules"].as_array_mut().expect("rules");
+        route["spec"].as_object_mut().expect("a spec").remove("hostnames");
+        route
+    })
+}
+
+/// The same by server name.
+pub(crate) fn tls_route() -> impl Strategy<Value = Value> {
+    route().prop_map(|mut route| {
+        route["kind"] = json!("TLSRoute");
+        let rules = route["spec"]["rules"].as_array_mut().expect("rules");
         rules.truncate(1);
         rules[0].as_object_mut().expect("a rule").remove("matches");
         route
@@ -260,15 +276,14 @@ pub(crate) fn slice() -> impl Strategy<Value = Value> {
 }
 
 pub(crate) fn grant() -> impl Strategy<Value = Value> {
-    (tenant(), tenant(), prop::sample::select(vec!["HTTPRoute", "GRPCRoute", "TCPRoute"])).prop_map(
-        |(owner, user, kind)| {
+    (tenant(), tenant(), prop::sample::select(vec!["HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute"]))
+        .prop_map(|(owner, user, kind)| {
             let spec = json!({
                 "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": user}],
                 "to": [{"group": "", "kind": "Service"}]
             });
             json!({"kind": "ReferenceGrant", "metadata": {"name": user, "namespace": owner}, "spec": spec})
-        },
-    )
+        })
 }
 
 /// Certificates and keys that belong together.

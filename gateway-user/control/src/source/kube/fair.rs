@@ -100,6 +100,10 @@ fn weight(object: &Object) -> usize {
             rules.map(|rule| 1 + matches(rule) + filters(rule)).sum()
         }
         Object::TcpRoute(route) => route.spec.rules.iter().map(|rule| 1 + rule.backend_refs.len()).sum(),
+        Object::TlsRoute(route) => {
+            let rules = route.spec.rules.iter().map(|rule| 1 + rule.backend_refs.len());
+            route.spec.hostnames.len() + rules.sum::<usize>()
+        }
         Object::Gateway(gateway) => {
             let listeners = gateway.spec.listeners.iter();
             listeners.map(|one| 1 + one.tls.as_ref().map_or(0, |tls| tls.certificate_refs.len())).sum()

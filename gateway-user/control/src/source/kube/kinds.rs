@@ -10,13 +10,14 @@ use super::wanted::FETCHED;
 
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
 /// asked for: it would cost memory, and the right to read it.
-pub(super) const WATCHED: [Kind; 15] = [
+pub(super) const WATCHED: [Kind; 16] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::GatewayConfig,
     Kind::HttpRoute,
     Kind::GrpcRoute,
     Kind::TcpRoute,
+    Kind::TlsRoute,
     Kind::ReferenceGrant,
     Kind::BackendTlsPolicy,
     Kind::Namespace,
@@ -124,6 +125,7 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
             | Kind::HttpRoute
             | Kind::GrpcRoute
             | Kind::TcpRoute
+            | Kind::TlsRoute
             | Kind::BackendTlsPolicy
     );
     if !is_told {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use gateway_snapshot::explain_connection;
+use gateway_snapshot::{explain_connection, explain_tls};
 
 use super::result::Outcome;
 use super::{backends, compiled, note_errors, settings_of};
@@ -12,13 +12,35 @@ use crate::cmd::resources::Resources;
 use crate::cmd::{End, print};
 use crate::flags::Settings;
 
+/// A connection to explain.
+#[derive(Debug, PartialEq, Eq)]
+struct Target<'a> {
+    scheme: Scheme,
+    /// An address without brackets, or a name.
+    host: &'a str,
+    port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    /// Its host is the local address that the connection arrives at, if it is an address.
+    Tcp,
+    /// Its host is the name that the client asks for.
+    Tls,
+}
+
 /// Says what becomes of one connection that is not looked into.
 pub(super) fn run(dir: &Path, address: IpAddr, url: &str, settings: &Settings) -> anyhow::Result<End> {
-    let (host, port) = target(url)?;
+    let Target { scheme, host, port } = Target::parse(url)?;
     let resources = Resources::read(&[dir.to_owned()], settings)?;
     let snapshot = compiled(&resources, settings);
-    let local = SocketAddr::new(host.unwrap_or(address), port);
-    let explanation = explain_connection(&snapshot, local);
+    let explanation = match scheme {
+        Scheme::Tcp => {
+            let host = host.parse().unwrap_or(address);
+            explain_connection(&snapshot, SocketAddr::new(host, port))
+        }
+        Scheme::Tls => explain_tls(&snapshot, SocketAddr::new(address, port), &host.to_ascii_lowercase()),
+    };
     let outcome = explanation
         .hit
         .as_ref()
@@ -31,21 +53,26 @@ pub(super) fn run(dir: &Path, address: IpAddr, url: &str, settings: &Settings) -
     Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
 }
 
-/// The address, if there is one, and the port of `tcp://HOST:PORT`.
-fn target(url: &str) -> anyhow::Result<(Option<IpAddr>, u16)> {
-    let Some(rest) = url.strip_prefix("tcp://") else {
-        match url.starts_with("http://") || url.starts_with("https://") {
-            true => bail!("{url:?}: write the request's method before it, such as GET {url}"),
-            false => bail!("{url:?}: write METHOD and URL of a request, or tcp://HOST:PORT"),
-        }
-    };
-    let authority = rest.trim_end_matches('/');
-    let (host, port) = authority
-        .rsplit_once(':')
-        .filter(|(host, port)| !host.is_empty() && !port.contains(']'))
-        .with_context(|| format!("{url:?}: write a port, such as tcp://10.0.0.1:5432"))?;
-    let port = port.parse().with_context(|| format!("{url:?}: {port:?} is no port"))?;
-    Ok((host.trim_start_matches('[').trim_end_matches(']').parse().ok(), port))
+impl<'a> Target<'a> {
+    fn parse(url: &'a str) -> anyhow::Result<Self> {
+        let schemes = [("tcp://", Scheme::Tcp), ("tls://", Scheme::Tls)];
+        let parts = schemes.iter().find_map(|(prefix, scheme)| Some((url.strip_prefix(prefix)?, *scheme)));
+        let Some((rest, scheme)) = parts else {
+            match url.starts_with("http://") || url.starts_with("https://") {
+                true => bail!("{url:?}: write the request's method before it, such as GET {url}"),
+                false => bail!(
+                    "{url:?}: write METHOD and URL of a request, or tcp://HOST:PORT or tls://HOST:PORT of a connection"
+                ),
+            }
+        };
+        let authority = rest.trim_end_matches('/');
+        let (host, port) = authority
+            .rsplit_once(':')
+            .filter(|(host, port)| !host.is_empty() && !port.contains(']'))
+            .with_context(|| format!("{url:?}: write a port, such as tcp://10.0.0.1:5432"))?;
+        let port = port.parse().with_context(|| format!("{url:?}: {port:?} is no port"))?;
+        Ok(Self { scheme, host: host.trim_start_matches('[').trim_end_matches(']'), port })
+    }
 }
 
 #[cfg(test)]
@@ -53,14 +80,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_named_by_address_and_port() {
-        let of = |url: &str| target(url).map_err(|error| error.to_string());
-        assert_eq!(of("tcp://10.0.0.1:5432"), Ok((Some([10, 0, 0, 1].into()), 5432)));
-        assert_eq!(of("tcp://[::1]:53/"), Ok((Some(std::net::Ipv6Addr::LOCALHOST.into()), 53)));
-        assert_eq!(of("tcp://db.example:5432"), Ok((None, 5432)));
+    fn connections_are_named_by_host_and_port() {
+        let of = |url| Target::parse(url).map_err(|error| error.to_string());
+        let target = |scheme, host, port| Ok(Target { scheme, host, port });
+        assert_eq!(of("tcp://10.0.0.1:5432"), target(Scheme::Tcp, "10.0.0.1", 5432));
+        assert_eq!(of("tcp://[::1]:53/"), target(Scheme::Tcp, "::1", 53));
+        assert_eq!(of("tls://db.example:5432"), target(Scheme::Tls, "db.example", 5432));
         for (url, said) in [
             ("tcp://db.example", "write a port"),
-            ("tcp://[::1]", "write a port"),
+            ("tls://[::1]", "write a port"),
             ("tcp://:80", "write a port"),
             ("tcp://db:x", "is no port"),
             ("http://a/", "method before it"),

@@ -126,7 +126,7 @@ impl Record<'_> {
         optional(out, self.listener.map(str::as_bytes));
         if let Some(tls) = self.tls {
             name!(out, "tls_version");
-            string(out, tls.version.as_str().as_bytes());
+            optional(out, tls.version.map(|version| version.as_str().as_bytes()));
             name!(out, "tls_server_name");
             optional(out, tls.server_name.as_deref().map(str::as_bytes));
         }
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(line.as_object().unwrap().len(), 21);
         let tls = TlsInfo {
             server_name: Some("a.example".into()),
-            version: Version::Tls13,
+            version: Some(Version::Tls13),
             protocol: Protocol::Http1,
             settings: None,
         };
@@ -210,12 +210,16 @@ mod tests {
     fn lines_are_byte_for_byte_as_they_were() {
         let tls = TlsInfo {
             server_name: Some("a.example".into()),
-            version: Version::Tls13,
+            version: Some(Version::Tls13),
             protocol: Protocol::Http1,
             settings: None,
         };
-        let unnamed =
-            TlsInfo { server_name: None, version: Version::Tls12, protocol: Protocol::Http1, settings: None };
+        let unnamed = TlsInfo {
+            server_name: None,
+            version: Some(Version::Tls12),
+            protocol: Protocol::Http1,
+            settings: None,
+        };
         let refused = Record {
             method: b"",
             path: b"",

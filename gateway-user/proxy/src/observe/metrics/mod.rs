@@ -134,7 +134,7 @@ counters! {
     h2_malformed: Total,
     /// Times that others had a turn because an HTTP/2 connection sent much at once.
     h2_turns: Total,
-    /// Tunnels open now: upgraded connections and streams, such as those of WebSocket, and connections of TCP listeners.
+    /// Tunnels open now: upgraded connections and streams, such as those of WebSocket, and connections of TCP and TLS listeners.
     tunnels: Gauge,
     /// Bytes that clients sent through tunnels.
     tunnel_bytes_received: Total,
