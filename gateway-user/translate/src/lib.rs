@@ -20,6 +20,7 @@ mod changes;
 mod clusters;
 pub mod condition_type;
 mod conflict;
+mod contested;
 mod diagnostics;
 mod digest;
 mod duration;

@@ -5,18 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_api_types::RouteStatus;
-use gateway_ir::order::{HostRank, by_age};
+use gateway_ir::order::by_age;
 use gateway_ir::{
-    AttachedRoutes, Hostname, Ir, ListenerId, MatchHostname, ObjectName, Route, RouteId, Serve, SharedMap,
-    shared_map,
+    AttachedRoutes, Ir, ListenerId, MatchHostname, ObjectName, Route, RouteId, SharedMap, shared_map,
 };
 
 use crate::assemble::{self, Place};
 use crate::attach::Attachment;
+use crate::contested::HostIndex;
 use crate::gateway::GatewayState;
 use crate::host_load::{CONDITIONS_MAX, OverBudget};
 use crate::hosts::{Affected, Hosts, RouteVerdict};
-use crate::listener::ListenerState;
 use crate::memo::{Edited, Routes};
 use crate::read::find_gateway;
 use crate::route::OwnRoute;
@@ -36,6 +35,8 @@ pub(crate) struct Served {
 #[derive(Debug, Default)]
 struct OnListener {
     attached: AttachedRoutes,
+    /// Those for connections, by host.
+    hosts: HostIndex,
     /// Those among them that do not count as attached.
     uncounted: BTreeSet<RouteId>,
     /// At least the conditions of their matches, each for every host.
@@ -96,6 +97,7 @@ impl Served {
             }
             for (place, hostnames) in here {
                 let (attached, one) = listeners.entry(place).or_default();
+                one.hosts.add(id, &hostnames);
                 attached.push((id.clone(), hostnames));
                 if !own.is_valid {
                     one.uncounted.insert(id.clone());
@@ -142,22 +144,16 @@ impl Served {
     pub(crate) fn shadowed(&self, gateways: &[GatewayState<'_>]) -> Shadowed {
         let mut shadowed = Shadowed::default();
         for (place, one) in &self.listeners {
-            let listener = gateways.get(place.0).and_then(|gateway| gateway.listeners.get(place.1));
-            let takes_connections =
-                |listener: &&ListenerState<'_>| listener.serve.is_some_and(Serve::takes_connections);
-            let Some(listener) = listener.filter(takes_connections) else { continue };
-            let mut hosts: BTreeMap<Option<&Hostname>, Vec<(HostRank, &Arc<Route>)>> = BTreeMap::new();
-            for (id, hostnames) in &one.attached {
-                let Some(route) = self.routes.get(id) else { continue };
-                for hostname in hostnames.iter() {
-                    let rank = HostRank::of(hostname.original.as_ref());
-                    hosts.entry(hostname.effective.as_ref()).or_default().push((rank, route));
-                }
-            }
-            for (host, mut routes) in hosts {
-                routes.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| by_age(one, other)));
-                let Some(((_, first), others)) = routes.split_first() else { continue };
-                for (_, other) in others.iter().filter(|(_, other)| !Arc::ptr_eq(other, first)) {
+            let Some(listener) = gateways.get(place.0).and_then(|gateway| gateway.listeners.get(place.1))
+            else {
+                continue;
+            };
+            for (host, routes) in one.hosts.contested() {
+                let served = routes.iter().filter_map(|(id, rank)| Some((rank, self.routes.get(id)?)));
+                let mut served: Vec<_> = served.collect();
+                served.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| by_age(one, other)));
+                let Some(((_, first), others)) = served.split_first() else { continue };
+                for (_, other) in others {
                     shadowed.add(other.id(), &listener.id, host, first.id());
                 }
             }
@@ -231,8 +227,7 @@ impl Served {
             let Some(listener) = self.listeners.get_mut(&place) else { continue };
             listener.conditions = listener.conditions.saturating_sub(conditions);
             if !here.contains_key(&place) {
-                listener.attached.remove(id);
-                listener.uncounted.remove(id);
+                listener.take_off(id);
             }
         }
         for (place, conditions) in now.into_iter().flat_map(|own| loads(gateways, own)) {
@@ -249,8 +244,19 @@ impl Served {
 }
 
 impl OnListener {
+    fn take_off(&mut self, id: &RouteId) {
+        if let Some(hostnames) = self.attached.remove(id) {
+            self.hosts.remove(id, &hostnames);
+        }
+        self.uncounted.remove(id);
+    }
+
     fn put(&mut self, id: &RouteId, hostnames: Arc<[MatchHostname]>, counts: bool) {
         if self.attached.get(id) != Some(&hostnames) {
+            if let Some(before) = self.attached.get(id) {
+                self.hosts.remove(id, before);
+            }
+            self.hosts.add(id, &hostnames);
             self.attached.insert(id.clone(), hostnames);
         }
         if counts {

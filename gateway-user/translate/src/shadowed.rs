@@ -14,8 +14,8 @@ use crate::diagnostics::Diagnostics;
 use crate::reason::{self, condition, kind};
 use crate::view;
 
-/// Most findings on one route.
-const TOLD_MAX: usize = 16;
+/// Most hosts of a listener that are told of for one route, which may have a thousand there.
+const HOSTS_MAX: usize = 16;
 
 /// Such routes, each with the listeners, or hosts of listeners, whose connections another one has.
 #[derive(Debug, Default)]
@@ -37,14 +37,17 @@ impl Shadowed {
         host: Option<&Hostname>,
         by: &RouteId,
     ) {
-        let shadow = Shadow { listener: listener.clone(), host: host.cloned(), by: by.clone() };
-        self.0.entry(route.clone()).or_default().push(shadow);
+        let shadows = self.0.entry(route.clone()).or_default();
+        let told = shadows.iter().rev().take_while(|shadow| shadow.listener == *listener).count();
+        if told < HOSTS_MAX {
+            shadows.push(Shadow { listener: listener.clone(), host: host.cloned(), by: by.clone() });
+        }
     }
 
     /// Says so to their owners.
     pub(crate) fn tell(&self, diagnostics: &mut Diagnostics) {
         for (route, shadows) in &self.0 {
-            for shadow in shadows.iter().take(TOLD_MAX) {
+            for shadow in shadows {
                 let (field, fix) = match shadow.host {
                     Some(_) => {
                         ("hostnames", "use another hostname, or attach one of them to another listener")
