@@ -91,6 +91,11 @@ impl Serve {
         matches!(self, Self::Https | Self::TlsTerminate)
     }
 
+    /// True if TLS ends at the backends.
+    pub fn passes_tls_through(self) -> bool {
+        self == Self::TlsPassthrough
+    }
+
     /// True if whole connections go to backends, and not the requests on them.
     pub fn takes_connections(self) -> bool {
         matches!(self, Self::TlsTerminate | Self::TlsPassthrough | Self::Tcp)

@@ -141,10 +141,10 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
     }
     let name = server_name(request.host);
     let asks = name.map_or_else(|| "no server name".into(), |name| format!("server name {name:?}"));
-    let Some(Selected { listener, serve, tls, .. }) = bind.select(name) else {
+    let Some(Selected { listener, tls, .. }) = bind.select(name) else {
         return Err(unrecognized(bind, &asks));
     };
-    if serve.takes_connections() {
+    if listener.serve.takes_connections() {
         return Err(format!(
             "listener {} takes {asks} for connections that are not looked into: ask with tls://",
             listener.text

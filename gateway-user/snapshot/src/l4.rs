@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway_ir::{Hostname, ListenerTls, Serve};
+use gateway_ir::{Hostname, ListenerTls};
 
 use crate::snapshot::{ListenerInfo, ListenerTable};
 use crate::{BindTable, Rule};
@@ -12,8 +12,6 @@ use crate::{BindTable, Rule};
 pub struct Selected<'s> {
     /// The listener.
     pub listener: &'s Arc<ListenerInfo>,
-    /// The use that it makes of the connection.
-    pub serve: Serve,
     /// Its TLS settings, if the connection begins with a ClientHello.
     pub tls: Option<&'s Arc<ListenerTls>>,
     /// The rule by which the connection goes as a whole; `None` without a route for it, and where requests are routed one by
@@ -30,17 +28,12 @@ impl BindTable {
     /// and those of HTTP in the clear have no one listener.
     pub fn select(&self, server_name: Option<&str>) -> Option<Selected<'_>> {
         let table = self.named(server_name)?;
-        Some(Selected {
-            listener: &table.info,
-            serve: table.serve,
-            tls: table.tls.as_ref(),
-            rule: table.tunnel(server_name),
-        })
+        Some(Selected { listener: &table.info, tls: table.tls.as_ref(), rule: table.tunnel(server_name) })
     }
 
     /// True if TLS ends here for some server name, so that a client can be told of a failure in it.
     pub fn terminates_tls(&self) -> bool {
-        self.listeners.all.iter().any(|listener| listener.serve.terminates_tls())
+        self.listeners.all.iter().any(|listener| listener.info.serve.terminates_tls())
     }
 }
 

@@ -46,7 +46,7 @@ pub struct BindTable {
     pub(crate) patterns: Arc<PatternSet>,
 }
 
-/// A listener, for logs and metrics.
+/// A listener, for the connections and requests that it takes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListenerInfo {
     /// Its Gateway and name.
@@ -55,6 +55,8 @@ pub struct ListenerInfo {
     pub text: Box<str>,
     /// The hosts that it serves.
     pub hostname: Option<Hostname>,
+    /// The use that it makes of connections.
+    pub serve: Serve,
     /// The port that clients dial, which redirects refer to.
     pub port: u16,
     /// The settings that its Gateway has of its own.
@@ -81,7 +83,6 @@ pub(crate) struct ListenerTable {
     pub(crate) info: Arc<ListenerInfo>,
     /// The same [`Arc`] in every snapshot as long as nothing of it changes.
     pub(crate) tls: Option<Arc<ListenerTls>>,
-    pub(crate) serve: Serve,
     /// Tables for requests.
     pub(crate) hosts: HostMap<Arc<HostTable>>,
     /// The rule for whole connections, by the hosts that clients ask for by TLS.
@@ -199,8 +200,8 @@ impl BindTable {
 
     /// The settings of every listener at which TLS ends, with the use of what is in it.
     pub fn tls(&self) -> impl Iterator<Item = (Serve, &Arc<ListenerTls>)> {
-        let listeners = self.listeners.all.iter().filter(|listener| listener.serve.terminates_tls());
-        listeners.filter_map(|listener| Some((listener.serve, listener.tls.as_ref()?)))
+        let listeners = self.listeners.all.iter().filter(|listener| listener.info.serve.terminates_tls());
+        listeners.filter_map(|listener| Some((listener.info.serve, listener.tls.as_ref()?)))
     }
 
     /// The host to route a request on that came by a connection for `server_name`, both in lower case.

@@ -27,8 +27,8 @@ pub struct ClientOptions<'a> {
     pub names: &'a [PeerName],
     /// Shown to backends that ask for a certificate.
     pub credential: Option<&'a Credential>,
-    /// The protocol within: the only one that is offered (RFC 7301).
-    pub protocol: Protocol,
+    /// The protocol within: the only one that is offered (RFC 7301). `None` offers none, for bytes that are a client's own.
+    pub protocol: Option<Protocol>,
 }
 
 /// Settings of connections to one backend, ready for handshakes, with the sessions that it resumes. A clone shares both.
@@ -36,7 +36,7 @@ pub struct ClientOptions<'a> {
 pub struct ClientTls {
     pub(crate) config: Arc<ClientConfig>,
     pub(crate) name: ServerName<'static>,
-    protocol: Protocol,
+    protocol: Option<Protocol>,
 }
 
 impl ClientTls {
@@ -61,8 +61,9 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = match options.protocol {
-            Protocol::Http1 => vec![b"http/1.1".to_vec()],
-            Protocol::Http2 => vec![HTTP2.to_vec()],
+            None => Vec::new(),
+            Some(Protocol::Http1) => vec![b"http/1.1".to_vec()],
+            Some(Protocol::Http2) => vec![HTTP2.to_vec()],
         };
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
         // A request in early data may be replayed by whoever recorded it (RFC 8470).
@@ -79,7 +80,7 @@ impl ClientTls {
     }
 
     /// The protocol that is offered.
-    pub fn protocol(&self) -> Protocol {
+    pub fn protocol(&self) -> Option<Protocol> {
         self.protocol
     }
 }

@@ -45,7 +45,7 @@ fn server((certificate, key): &(String, String), alpn: &[&[u8]]) -> ServerConnec
     ServerConnection::new(Arc::new(config)).unwrap()
 }
 
-fn client(trusted: &str, names: &[PeerName], protocol: Protocol) -> ClientTls {
+fn client(trusted: &str, names: &[PeerName], protocol: impl Into<Option<Protocol>>) -> ClientTls {
     let authorities = read_authorities(trusted.as_bytes()).unwrap();
     let authorities: Vec<&[u8]> = authorities.iter().map(Vec::as_slice).collect();
     let options = ClientOptions {
@@ -53,7 +53,7 @@ fn client(trusted: &str, names: &[PeerName], protocol: Protocol) -> ClientTls {
         hostname: "a.b.example",
         names,
         credential: None,
-        protocol,
+        protocol: protocol.into(),
     };
     ClientTls::new(&options).unwrap()
 }
@@ -142,6 +142,14 @@ fn http_2_is_told_by_alpn() {
     assert_eq!(session.protocol(), Protocol::Http1, "chosen by nobody");
     let refused = run(&tls, &mut server(&identity, &[b"http/1.1"]), 1000);
     assert_eq!(refused.err(), Some(BackendTlsError::Refused));
+}
+
+#[test]
+fn no_protocol_is_offered_for_bytes_that_are_a_clients_own() {
+    let identity = self_signed(&["a.b.example"]);
+    let mut server = server(&identity, &[b"h2", b"http/1.1"]);
+    run(&client(&identity.0, &[], None), &mut server, 1000).unwrap();
+    assert_eq!(server.alpn_protocol(), None);
 }
 
 #[test]

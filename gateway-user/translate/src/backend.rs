@@ -95,10 +95,7 @@ pub(crate) fn resolve(
     let app_protocol = service_port.app_protocol.as_deref().unwrap_or_default();
     let cluster = |protocol| ClusterKey { service: ObjectName::new(namespace, name), port, protocol, tls };
     if is_l4 {
-        return match tls {
-            true => Err(no_tls_for_connections(referrer, referent, field)),
-            false => Ok(Backend { cluster: cluster(l4(app_protocol)), note: None }),
-        };
+        return Ok(Backend { cluster: cluster(l4(app_protocol)), note: None });
     }
     // gRPC has no other transport.
     let is_grpc = referrer.kind == RouteKind::GRPCRoute.as_str();
@@ -184,18 +181,8 @@ fn without_policy(referent: Referent<'_>, port: u16, app_protocol: &str, field: 
 fn names_client(referent: Referent<'_>, port: u16, app_protocol: &str, field: &str) -> Unresolved {
     let Referent { namespace, name, .. } = referent;
     let message = format!(
-        "port {port} of Service \"{namespace}/{name}\" has appProtocol {app_protocol:?}, which is for TCPRoutes alone: \
+        "port {port} of Service \"{namespace}/{name}\" has appProtocol {app_protocol:?}, which is for TCPRoutes and TLSRoutes: \
          a connection to it would carry requests of many clients"
-    );
-    unsupported_protocol(format!("{field}.port"), message)
-}
-
-/// TLS that a policy asks for must not be left out, and the bytes of a client are passed on as they are.
-fn no_tls_for_connections(referrer: Referrer<'_>, referent: Referent<'_>, field: &str) -> Unresolved {
-    let Referent { namespace, name, .. } = referent;
-    let message = format!(
-        "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and a {} speaks none to its backends",
-        referrer.kind
     );
     unsupported_protocol(format!("{field}.port"), message)
 }

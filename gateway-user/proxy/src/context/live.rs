@@ -39,7 +39,7 @@ struct Credentials(HashMap<usize, (Arc<Certificate>, Credential)>);
 /// A cluster as of one update of the endpoints.
 struct Resolved {
     version: u64,
-    /// The Gateway whose requests it is for, where that makes a difference: over TLS.
+    /// The Gateway whose requests it is for, where that makes a difference: over TLS of its own.
     gateway: Option<ObjectName>,
     cluster: Rc<Cluster>,
 }
@@ -139,18 +139,20 @@ impl Live {
         let mut clusters = self.clusters.borrow_mut();
         let resolved = clusters.get_mut(id.0 as usize)?;
         let version = upstreams.version();
-        let is_for = |one: &Resolved| one.gateway.as_ref().is_none_or(|own| *own == listener.id.gateway);
+        let key = self.snapshot.clusters().get(id.0 as usize)?;
+        // TLS that a client speaks with the backend is not put into another.
+        let is_secured = key.tls && !listener.serve.passes_tls_through();
+        let gateway = is_secured.then_some(&listener.id.gateway);
+        let is_for = |one: &Resolved| one.gateway.as_ref() == gateway;
         let at = resolved.iter().position(is_for);
         if let Some(known) = at.and_then(|at| resolved.get(at)).filter(|known| known.version == version) {
             return Some(Rc::clone(&known.cluster));
         }
-        let key = self.snapshot.clusters().get(id.0 as usize)?;
         let known = at.map(|at| resolved.swap_remove(at).cluster);
-        let caller =
-            Caller { gateway: &listener.id.gateway, certificate: listener.backend_certificate.as_ref() };
+        let certificate = listener.backend_certificate.as_ref();
+        let caller = gateway.map(|gateway| Caller { gateway, certificate });
         let cluster = upstreams.resolve(key, caller, known);
-        let gateway = key.tls.then(|| listener.id.gateway.clone());
-        resolved.push(Resolved { version, gateway, cluster: Rc::clone(&cluster) });
+        resolved.push(Resolved { version, gateway: gateway.cloned(), cluster: Rc::clone(&cluster) });
         Some(cluster)
     }
 }

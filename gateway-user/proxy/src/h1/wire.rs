@@ -93,7 +93,7 @@ impl<'c> Wire for H1Wire<'c> {
         let own = self.private.as_mut().filter(|_| reuse).and_then(|private| private.take(cluster));
         match own {
             Some(lease) => Ok(lease),
-            None => lease(&self.info.context, cluster, reuse, tried).await,
+            None => lease(&self.info.context, cluster, reuse, None, tried).await,
         }
     }
 

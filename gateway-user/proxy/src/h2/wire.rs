@@ -84,7 +84,7 @@ impl<'c> Wire for H2Wire<'c> {
     }
 
     async fn lease(&mut self, cluster: &Cluster, reuse: bool, tried: &mut Tried) -> Result<Lease, Reason> {
-        lease(&self.info.context, cluster, reuse, tried).await
+        lease(&self.info.context, cluster, reuse, None, tried).await
     }
 
     fn begin(&mut self, lease: &mut Lease, edits: &HeadEdits) -> Result<(), Reason> {

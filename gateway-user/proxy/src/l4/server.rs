@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gateway_http::proxy_header::Proxied;
 use gateway_io::{Chunk, Stream, place};
-use gateway_ir::{BackendProtocol, Opening};
+use gateway_ir::Opening;
 use gateway_snapshot::{Action, Destination, RouteMiss, Selected};
 
 use super::account::TunnelAccount;
@@ -134,13 +134,10 @@ async fn connect(
     let permit = cluster.load.enter(&context.config).inspect_err(|_| {
         context.metrics.borrow_mut().counters.upstream_overloaded += 1;
     })?;
-    let mut lease = lease(context, cluster, false, &mut Tried::default()).await?;
+    let client = Proxied { client: info.peer, destination: info.local };
+    let lease = lease(context, cluster, false, Some(&client), &mut Tried::default()).await?;
     permit.response_began();
     record.upstream = Some(lease.backend().address);
-    if let (Some(header), Leased::Exclusive(stream)) = (header(info, cluster.protocol), &mut lease.connection)
-    {
-        stream.send.queue(header);
-    }
     Ok((lease, permit))
 }
 
@@ -156,7 +153,7 @@ fn route(info: &ConnInfo, record: &mut RequestRecord) -> Result<Rc<Cluster>, Rea
     let name = info.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
     // The listener may have changed its protocol since the connection was accepted.
     let selected =
-        table.select(name).filter(|one| table.opening() == opening && one.serve.takes_connections());
+        table.select(name).filter(|one| table.opening() == opening && one.listener.serve.takes_connections());
     let Selected { listener, rule, .. } = selected.ok_or(Reason::NoListenerForAddress)?;
     let routed = live.routed(rule.ok_or(no_route)?, listener, &context.shares, &context.settings);
     record.routed = Some(Rc::clone(&routed));
@@ -175,20 +172,6 @@ fn route(info: &ConnInfo, record: &mut RequestRecord) -> Result<Rc<Cluster>, Rea
         Some(cluster) if cluster.fault().is_none() && !cluster.is_empty() => Ok(cluster),
         other => Err(other.and_then(|cluster| cluster.fault()).unwrap_or(Reason::NoEndpoints)),
     }
-}
-
-/// The header by which a backend learns of the client, if it wants one.
-fn header(info: &ConnInfo, protocol: BackendProtocol) -> Option<Chunk> {
-    let proxied = Proxied { client: info.peer, destination: info.local };
-    let header = match protocol {
-        BackendProtocol::TcpProxyV1 => proxied.to_line(),
-        BackendProtocol::TcpProxyV2 => proxied.to_binary(),
-        BackendProtocol::Http1 | BackendProtocol::Http2 | BackendProtocol::Tcp => return None,
-    };
-    let mut chunk = Chunk::with_capacity(header.len());
-    // Fits: the capacity was just asked for.
-    let _ = chunk.extend_from_slice(&header);
-    Some(chunk)
 }
 
 impl Connection {

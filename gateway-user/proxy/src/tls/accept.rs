@@ -138,7 +138,7 @@ impl ServerConnection {
         let server_name = server_name.map(String::into_boxed_str);
         let tls = TlsInfo { server_name, version: None, protocol: Protocol::default(), settings };
         self.info.tls = Some(Box::new(tls));
-        let Some(Selected { serve, tls, .. }) = selected else {
+        let Some(Selected { listener, tls, .. }) = selected else {
             if table.terminates_tls() {
                 return Err(HandshakeError::UnrecognizedName.into());
             }
@@ -147,11 +147,11 @@ impl ServerConnection {
             l4::server::note_refused(&self.info, Reason::Miss(RouteMiss::NoListenerForHost));
             return Err(Refused::Connection);
         };
-        let admitted = match serve.takes_connections() {
+        let admitted = match listener.serve.takes_connections() {
             true => Some(l4::server::admit(&self.info).ok_or(Refused::Connection)?),
             false => None,
         };
-        let session = match serve.terminates_tls() {
+        let session = match listener.serve.terminates_tls() {
             true => {
                 let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
                 Some(ServerSession::new(server)?)

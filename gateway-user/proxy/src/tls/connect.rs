@@ -26,7 +26,7 @@ pub(crate) async fn secure(
     stream.recv.set_deadline(None);
     stream.send.set_deadline(None);
     // One that chooses nothing speaks HTTP/1.1 all the same, and HTTP/2 only by this name (RFC 9113 section 3.3).
-    if tls.protocol() == Protocol::Http2 && session.protocol() != Protocol::Http2 {
+    if tls.protocol() == Some(Protocol::Http2) && session.protocol() != Protocol::Http2 {
         return Err(BackendTlsError::NoHttp2);
     }
     let counters = &mut context.metrics.borrow_mut().counters;

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use gateway_io::{Stream, connect, spawn};
+use gateway_http::proxy_header::Proxied;
+use gateway_io::{Chunk, Stream, connect, spawn};
+use gateway_ir::BackendProtocol;
 
 use super::Backend;
 use super::dial_error::DialError;
@@ -46,10 +48,30 @@ pub(super) fn open_shared(context: &Rc<WorkerContext>, backend: &Rc<Backend>) ->
     opening
 }
 
-/// A new connection, secured if the backend's are.
-pub(super) async fn dial(context: &WorkerContext, backend: &Backend) -> Result<Stream, DialError> {
+/// The header by which a backend learns of a client whose connection goes there as a whole, if it wants one.
+pub(super) fn header(client: &Proxied, protocol: BackendProtocol) -> Option<Chunk> {
+    let header = match protocol {
+        BackendProtocol::TcpProxyV1 => client.to_line(),
+        BackendProtocol::TcpProxyV2 => client.to_binary(),
+        BackendProtocol::Http1 | BackendProtocol::Http2 | BackendProtocol::Tcp => return None,
+    };
+    let mut chunk = Chunk::with_capacity(header.len());
+    // Fits: the capacity was just asked for.
+    let _ = chunk.extend_from_slice(&header);
+    Some(chunk)
+}
+
+/// A new connection, secured if the backend's are, behind the header.
+pub(super) async fn dial(
+    context: &WorkerContext,
+    backend: &Backend,
+    header: Option<Chunk>,
+) -> Result<Stream, DialError> {
     let limit = context.config.timeouts.connect;
     let mut stream = connect(backend.address, limit).await?;
+    if let Some(header) = header {
+        stream.send.queue(header);
+    }
     if let Some(transport) = &backend.tls {
         // Boxed: hardly any lease makes a handshake, and each would have it inside.
         stream = Box::pin(secure(context, stream, &transport.client, limit)).await.inspect_err(|error| {
@@ -67,7 +89,7 @@ async fn shared(
     backend: &Backend,
 ) -> Result<(Rc<SharedConnection>, ClientConnection), DialError> {
     let config = &context.config;
-    let stream = dial(context, backend).await?;
+    let stream = dial(context, backend, None).await?;
     let is_secure = stream.is_layered();
     let (most, limit) = (config.upstream_h2_max_streams, config.timeouts.connect);
     let (requests, connection) = shake_hands(stream, most, &config.head, limit).await?;

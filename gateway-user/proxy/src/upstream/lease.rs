@@ -3,10 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway_io::{Stream, now, sleep};
+use gateway_http::proxy_header::Proxied;
+use gateway_io::{Chunk, Stream, now, sleep};
 use gateway_ir::BackendProtocol;
 
-use super::dial::{dial, open_shared};
+use super::dial::{dial, header, open_shared};
 use super::dial_error::DialError;
 use super::shared::{SharedConnection, SharedStream};
 use super::{Backend, Cluster, PrivateConnections, Tried};
@@ -48,7 +49,7 @@ struct InFlight {
 }
 
 /// Picks an endpoint and takes a connection to it: an idle one if `reuse` allows, else a new one. Endpoints that can't
-/// be reached are noted in `tried`, and others asked.
+/// be reached are noted in `tried`, and others asked. `client` has the ends of a connection that goes there as a whole.
 ///
 /// # Errors
 /// Why there is no connection: no endpoint at all, or the last failure.
@@ -56,6 +57,7 @@ pub(crate) async fn lease(
     context: &Rc<WorkerContext>,
     cluster: &Cluster,
     reuse: bool,
+    client: Option<&Proxied>,
     tried: &mut Tried,
 ) -> Result<Lease, Reason> {
     let mut failure = Reason::NoEndpoints;
@@ -65,11 +67,12 @@ pub(crate) async fn lease(
             return Err(failure);
         };
         let connected = match cluster.protocol {
-            BackendProtocol::Http1 => exclusive(context, &backend, reuse).await,
+            BackendProtocol::Http1 => exclusive(context, &backend, reuse, None).await,
             BackendProtocol::Http2 => shared(context, &backend, reuse).await,
             // A connection of a client's own: none was another's before.
             BackendProtocol::Tcp | BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2 => {
-                exclusive(context, &backend, false).await
+                let header = client.and_then(|client| header(client, cluster.protocol));
+                exclusive(context, &backend, false, header).await
             }
         };
         match connected {
@@ -96,8 +99,13 @@ pub(crate) async fn lease(
     }
 }
 
-/// A connection for this request alone.
-async fn exclusive(context: &WorkerContext, backend: &Rc<Backend>, reuse: bool) -> Result<Lease, DialError> {
+/// A connection for this request alone, or this client's connection. The header is the first that is sent on a new one.
+async fn exclusive(
+    context: &WorkerContext,
+    backend: &Rc<Backend>,
+    reuse: bool,
+    header: Option<Chunk>,
+) -> Result<Lease, DialError> {
     let lease = |stream, reused, in_flight| Lease {
         connection: Leased::Exclusive(stream),
         reused,
@@ -108,7 +116,7 @@ async fn exclusive(context: &WorkerContext, backend: &Rc<Backend>, reuse: bool) 
         return Ok(lease(stream, true, InFlight::begin(Rc::clone(backend))));
     }
     let in_flight = InFlight::begin(Rc::clone(backend));
-    let stream = dial(context, backend).await?;
+    let stream = dial(context, backend, header).await?;
     Ok(lease(stream, false, in_flight))
 }
 

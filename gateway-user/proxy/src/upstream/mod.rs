@@ -92,17 +92,19 @@ impl Upstreams {
         self.version.set(self.version.get() + 1);
     }
 
-    /// The current endpoints of a cluster, for requests of this Gateway; `known` is given back if it has the same.
+    /// The current endpoints of a cluster, for requests of this Gateway; `known` is given back if it has the same. Without a
+    /// caller they are spoken to as they are, whatever a policy asks for.
     pub(crate) fn resolve(
         &self,
         key: &ClusterKey,
-        caller: Caller<'_>,
+        caller: Option<Caller<'_>>,
         known: Option<Rc<Cluster>>,
     ) -> Rc<Cluster> {
         let endpoints = self.endpoints.borrow();
         let addresses = endpoints.clusters.get(key).map_or(&[][..], |addresses| addresses);
         let settings = || endpoints.tls.get(key);
-        let secure = key.tls.then(|| self.transports.of(settings(), key.protocol, caller));
+        let caller = caller.filter(|_| key.tls);
+        let secure = caller.map(|caller| self.transports.of(settings(), key.protocol, caller));
         if let Some(known) = known
             && known.addresses().eq(addresses.iter().copied())
             && known.is_secured_by(secure.as_ref())
@@ -117,7 +119,7 @@ impl Upstreams {
             Rc::clone(backends.entry(key).or_insert_with(|| Rc::new(Backend::new(*address, transport))))
         };
         // Those of a cluster without a transport must not be another one's in clear text.
-        let usable = if key.tls && transport.is_none() { &[][..] } else { addresses };
+        let usable = if secure.is_some() && transport.is_none() { &[][..] } else { addresses };
         let mut loads = self.loads.borrow_mut();
         let load = Rc::clone(loads.entry_ref(key).or_default());
         let mut cluster = Cluster::new(usable.iter().map(backend).collect(), key.protocol, load);

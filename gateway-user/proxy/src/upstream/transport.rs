@@ -110,11 +110,9 @@ fn client(
     let names: Vec<_> = settings.subject_alt_names.iter().map(name).collect();
     let credential = caller.certificate.map(|one| Credential::new(&identity(one))).transpose()?;
     let protocol = match protocol {
-        BackendProtocol::Http1 => Protocol::Http1,
-        BackendProtocol::Http2 => Protocol::Http2,
-        BackendProtocol::Tcp | BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2 => {
-            return Err("whole connections are not secured".into());
-        }
+        BackendProtocol::Http1 => Some(Protocol::Http1),
+        BackendProtocol::Http2 => Some(Protocol::Http2),
+        BackendProtocol::Tcp | BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2 => None,
     };
     let options = ClientOptions {
         authorities: &authorities,

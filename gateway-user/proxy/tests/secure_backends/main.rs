@@ -10,30 +10,9 @@ mod sessions;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_ir::{Action, WeightedBackend, WeightedTarget};
-use gateway_ir::{BackendProtocol, BackendTls, ClusterKey, ObjectName, TrustBundle, TrustSource};
-use gateway_testkit::tls::Authority;
-use gateway_tls::read_authorities;
+use gateway_ir::{Action, BackendProtocol, BackendTls, ClusterKey, WeightedBackend, WeightedTarget};
 use support::ir::{Config, cluster, rule};
-
-/// Name of every backend.
-const NAME: &str = "app.backend.example";
-
-/// Settings that trust one authority.
-fn trusting(authority: &Authority) -> BackendTls {
-    let bundle = TrustBundle {
-        source: TrustSource::ConfigMap(ObjectName::new("apps", "ca")),
-        certificates: read_authorities(authority.pem().as_bytes()).unwrap(),
-    };
-    BackendTls {
-        policy: ObjectName::new("apps", "policy"),
-        hostname: NAME.into(),
-        subject_alt_names: Vec::new(),
-        trust: vec![Arc::new(bundle)],
-        fault: None,
-        refused_gateways: Vec::new(),
-    }
-}
+use support::secure::{NAME, trusting};
 
 /// Everything to one address over TLS.
 fn config(address: SocketAddr, protocol: BackendProtocol, settings: BackendTls) -> Config {

@@ -4,6 +4,7 @@
 
 pub mod backend;
 pub mod ir;
+pub mod secure;
 
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;

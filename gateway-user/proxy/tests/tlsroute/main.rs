@@ -9,6 +9,7 @@ mod peer;
 
 mod hello;
 mod passthrough;
+mod policy;
 mod refused;
 mod terminate;
 

@@ -81,7 +81,7 @@ impl ListenerTable {
         shared_tables: &mut SharedTables,
     ) -> Arc<Self> {
         let previous = known.listeners.get(&(&listener.id, port)).copied();
-        let previous = previous.filter(|previous| previous.serve == listener.serve);
+        let previous = previous.filter(|previous| previous.info.serve == listener.serve);
         let is_same = |info: &ListenerInfo| {
             info.hostname == listener.hostname
                 && info.settings == listener.settings
@@ -93,6 +93,7 @@ impl ListenerTable {
                 id: listener.id.clone(),
                 text: listener.id.to_string().into(),
                 hostname: listener.hostname.clone(),
+                serve: listener.serve,
                 port,
                 settings: listener.settings,
                 backend_certificate: listener.backend_certificate.clone(),
@@ -111,15 +112,14 @@ impl ListenerTable {
                 Arc::clone(same)
             }
             _ => {
-                let serve = listener.serve;
-                let (hosts, tunnels) = if serve.takes_connections() {
+                let (hosts, tunnels) = if listener.serve.takes_connections() {
                     let known = previous.map(|previous| &previous.tunnels);
                     (HostMap::default(), tunnels(&attached, &touched, known))
                 } else {
                     let known = previous.map(|previous| &previous.hosts);
                     (hosts(&attached, &touched, known, shared_tables), HostMap::default())
                 };
-                Arc::new(Self { info, tls, serve, hosts, tunnels, attached })
+                Arc::new(Self { info, tls, hosts, tunnels, attached })
             }
         }
     }

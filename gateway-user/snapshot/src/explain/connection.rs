@@ -50,10 +50,10 @@ pub fn explain_tls(snapshot: &Snapshot, local: SocketAddr, host: &str) -> Explan
         });
         return not_served(steps);
     };
-    let Selected { listener, serve, tls, rule } = selected;
+    let Selected { listener, tls, rule } = selected;
     let hostname = hostname_text(listener.hostname.as_ref());
     let certificates = tls.map(|tls| tls.certificates.as_slice()).unwrap_or_default();
-    let use_of_it = match serve {
+    let use_of_it = match listener.serve {
         Serve::TlsPassthrough => "passes TLS through to the backend (mode Passthrough)".to_owned(),
         Serve::TlsTerminate if certificates.is_empty() => {
             steps.push(format!("handshake fails, no_certificate: listener {} takes {asks}", listener.text));

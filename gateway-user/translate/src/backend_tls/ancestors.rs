@@ -38,7 +38,11 @@ impl Ancestors {
             let Some(own) = around.routes.find(id) else { continue };
             let places = own.attachments.iter().filter_map(|one| {
                 let (at, gateway) = find_gateway(around.gateways, &one.gateway)?;
-                assemble::is_served(around.gateways, (at, one.listener)).then_some(&gateway.name)
+                let serve = gateway.listeners.get(one.listener)?.serve?;
+                // A client's own TLS goes to backends as it is, and no policy is used for it.
+                let uses_it = !serve.passes_tls_through();
+                let is_served = uses_it && assemble::is_served(around.gateways, (at, one.listener));
+                is_served.then_some(&gateway.name)
             });
             let gateways: BTreeSet<_> = places.collect();
             for key in keys {

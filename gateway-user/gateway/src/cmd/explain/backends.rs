@@ -36,11 +36,17 @@ impl Backends<'_> {
         let tls = self.tls(cluster)?;
         let addresses = self.endpoints.clusters.get(cluster).filter(|all| !all.is_empty());
         let addresses = addresses.ok_or_else(|| none(format!("Service {cluster}")))?;
-        Ok(Reached { to: format!("to Service {cluster} at {}", list(addresses)), tls })
+        let spoken_to = ClusterKey { tls: tls.is_some(), ..cluster.clone() };
+        Ok(Reached { to: format!("to Service {spoken_to} at {}", list(addresses)), tls })
+    }
+
+    /// True if TLS is spoken to it, and not passed through.
+    fn secures(&self, cluster: &ClusterKey) -> bool {
+        cluster.tls && !self.listener.serve.passes_tls_through()
     }
 
     fn tls(&self, cluster: &ClusterKey) -> Result<Option<String>, (Reason, String)> {
-        if !cluster.tls {
+        if !self.secures(cluster) {
             return Ok(None);
         }
         let Some(settings) = self.endpoints.tls.get(cluster) else {

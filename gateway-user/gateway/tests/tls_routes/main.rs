@@ -1,130 +1,27 @@
 //! TLS listeners: the whole gateway over YAML, on every steering path and driver, over both families.
 
+#[path = "../common/mod.rs"]
 mod common;
-#[path = "common/ends.rs"]
+#[path = "../common/ends.rs"]
 mod ends;
 
-use std::fmt::Write as _;
+mod policies;
+mod resources;
+
 use std::io::{self, Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::thread;
 
 use common::{Running, metric, sluice, text, with_gateway_flags};
-use ends::{connect, exchange, is_reset, start_echo};
+use ends::{connect, exchange, is_reset};
 use gateway_testkit::process::Guarded;
 use gateway_testkit::scratch::Scratch;
-use gateway_testkit::tls::{self, SelfSigned, Versions};
+use gateway_testkit::tls;
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
+use resources::{Certificates, resources, start_backends};
 use rustls::ClientConfig;
-
-/// HTTPS, and TLS in both modes, on one port.
-const GATEWAY: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: data, namespace: ingress}
-spec:
-  gatewayClassName: sluice
-  listeners:
-  - {name: web, protocol: HTTPS, port: 443, hostname: web.example, allowedRoutes: {namespaces: {from: All}}, tls: {certificateRefs: [{name: web}]}}
-  - {name: ends, protocol: TLS, port: 443, hostname: ends.example, allowedRoutes: {namespaces: {from: All}}, tls: {mode: Terminate, certificateRefs: [{name: ends}]}}
-  - {name: passes, protocol: TLS, port: 443, hostname: '*.example', allowedRoutes: {namespaces: {from: All}}, tls: {mode: Passthrough}}
-  - {name: alone, protocol: TLS, port: 8443, hostname: alone.example, allowedRoutes: {namespaces: {from: All}}, tls: {mode: Passthrough}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: web, namespace: team2}
-spec:
-  parentRefs: [{name: data, namespace: ingress, sectionName: web}]
-  rules: [{backendRefs: [{name: httpbin, port: 8000}]}]
-";
-
-/// Routes and Services: name, hostname, listener and port of the endpoint on loopback.
-const ROUTES: [(&str, &str, &str, u16); 4] = [
-    ("ends", "ends.example", "ends", 15432),
-    ("exact", "a.b.example", "passes", 15443),
-    ("wild", "*.b.example", "passes", 15444),
-    ("stock", "stock.example", "passes", 15445),
-];
-
-fn resources() -> String {
-    let mut all = GATEWAY.to_owned();
-    for (name, hostname, listener, port) in ROUTES {
-        let _ = write!(
-            all,
-            "---
-apiVersion: gateway.networking.k8s.io/v1
-kind: TLSRoute
-metadata: {{name: {name}, namespace: team2}}
-spec:
-  parentRefs: [{{name: data, namespace: ingress, sectionName: {listener}}}]
-  hostnames: ['{hostname}']
-  rules: [{{backendRefs: [{{name: {name}, port: 443, weight: 1}}]}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}, namespace: team2}}
-spec: {{ports: [{{name: tls, port: 443}}]}}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{name: {name}-1, namespace: team2, labels: {{kubernetes.io/service-name: {name}}}}}
-addressType: IPv4
-ports: [{{name: tls, port: {port}}}]
-endpoints: [{{addresses: [127.0.0.1], conditions: {{ready: true}}}}]
-"
-        );
-    }
-    all
-}
-
-/// Certificates of the listeners and of the backends.
-struct Certificates {
-    web: SelfSigned,
-    ends: SelfSigned,
-    exact: SelfSigned,
-    wild: SelfSigned,
-    stock: SelfSigned,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        let of = |name| SelfSigned::new(&[name]);
-        Self {
-            web: of("web.example"),
-            ends: of("ends.example"),
-            exact: of("a.b.example"),
-            wild: of("*.b.example"),
-            stock: of("stock.example"),
-        }
-    }
-
-    fn client(&self) -> Arc<ClientConfig> {
-        tls::client(&[&self.web, &self.ends, &self.exact, &self.wild, &self.stock], Versions::New)
-    }
-}
-
-/// Serves each connection so, until its process ends.
-fn backend(port: u16, serve: impl Fn(TcpStream) + Send + Sync + 'static) {
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let serve = Arc::clone(&serve);
-            thread::spawn(move || serve(stream));
-        }
-    });
-}
-
-fn start_backends(certificates: &Certificates) {
-    start_echo("127.0.0.1:15432");
-    for (port, identity) in [(15443, &certificates.exact), (15444, &certificates.wild)] {
-        let server = tls::server(identity, &[]);
-        backend(port, move |stream| drop(tls::echo(stream, &server)));
-    }
-}
 
 /// The response to `said` for that name, up to the end, which is in order.
 fn ask(to: SocketAddr, name: &str, client: &Arc<ClientConfig>, said: &[u8]) -> io::Result<Vec<u8>> {
@@ -170,6 +67,7 @@ fn play(label: &str, flags: &'static [&'static str]) {
         counted(v4, &client);
         stock_tools(&certificates);
         says_the_same(running);
+        policies::are_followed(running, v4, &client, &certificates);
         edits(running, v4, &client);
         running.gateway.signal(Signal::SIGTERM).unwrap();
         running.gateway.wait();
