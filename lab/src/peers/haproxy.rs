@@ -65,7 +65,7 @@ pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
     Ok(call(setup))
 }
 
-/// How bytes of connections pass through it.
+/// The way of bytes of connections through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Splice {
     /// By its own buffers.
