@@ -49,7 +49,7 @@ pub(super) fn open_shared(context: &Rc<WorkerContext>, backend: &Rc<Backend>) ->
 }
 
 /// The header by which a backend learns of a client whose connection goes there as a whole, if it wants one.
-pub(super) fn header(client: &Proxied, protocol: BackendProtocol) -> Option<Chunk> {
+fn header(client: &Proxied, protocol: BackendProtocol) -> Option<Chunk> {
     let header = match protocol {
         BackendProtocol::TcpProxyV1 => client.to_line(),
         BackendProtocol::TcpProxyV2 => client.to_binary(),
@@ -61,15 +61,15 @@ pub(super) fn header(client: &Proxied, protocol: BackendProtocol) -> Option<Chun
     Some(chunk)
 }
 
-/// A new connection, secured if the backend's are, behind the header.
+/// A new connection, secured if the backend's are, behind the header of a client that it is for as a whole.
 pub(super) async fn dial(
     context: &WorkerContext,
     backend: &Backend,
-    header: Option<Chunk>,
+    announced: Option<(&Proxied, BackendProtocol)>,
 ) -> Result<Stream, DialError> {
     let limit = context.config.timeouts.connect;
     let mut stream = connect(backend.address, limit).await?;
-    if let Some(header) = header {
+    if let Some(header) = announced.and_then(|(client, protocol)| header(client, protocol)) {
         stream.send.queue(header);
     }
     if let Some(transport) = &backend.tls {

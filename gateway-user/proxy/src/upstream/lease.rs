@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_http::proxy_header::Proxied;
-use gateway_io::{Chunk, Stream, now, sleep};
+use gateway_io::{Stream, now, sleep};
 use gateway_ir::BackendProtocol;
 
-use super::dial::{dial, header, open_shared};
+use super::dial::{dial, open_shared};
 use super::dial_error::DialError;
 use super::shared::{SharedConnection, SharedStream};
 use super::{Backend, Cluster, PrivateConnections, Tried};
@@ -71,8 +71,8 @@ pub(crate) async fn lease(
             BackendProtocol::Http2 => shared(context, &backend, reuse).await,
             // A connection of a client's own: none was another's before.
             BackendProtocol::Tcp | BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2 => {
-                let header = client.and_then(|client| header(client, cluster.protocol));
-                exclusive(context, &backend, false, header).await
+                let announced = client.map(|client| (client, cluster.protocol));
+                exclusive(context, &backend, false, announced).await
             }
         };
         match connected {
@@ -99,12 +99,12 @@ pub(crate) async fn lease(
     }
 }
 
-/// A connection for this request alone, or this client's connection. The header is the first that is sent on a new one.
+/// A connection for this request alone, or this client's connection, of which the backend learns as its protocol says.
 async fn exclusive(
     context: &WorkerContext,
     backend: &Rc<Backend>,
     reuse: bool,
-    header: Option<Chunk>,
+    announced: Option<(&Proxied, BackendProtocol)>,
 ) -> Result<Lease, DialError> {
     let lease = |stream, reused, in_flight| Lease {
         connection: Leased::Exclusive(stream),
@@ -116,7 +116,7 @@ async fn exclusive(
         return Ok(lease(stream, true, InFlight::begin(Rc::clone(backend))));
     }
     let in_flight = InFlight::begin(Rc::clone(backend));
-    let stream = dial(context, backend, header).await?;
+    let stream = dial(context, backend, announced).await?;
     Ok(lease(stream, false, in_flight))
 }
 
