@@ -240,6 +240,19 @@ mod tests {
     }
 
     #[test]
+    fn a_spare_does_its_duty_by_waiting_and_has_its_time_to_start_from_then_on() {
+        let long_ago = Instant::now().checked_sub(START_LIMIT + Duration::from_secs(1)).unwrap();
+        let server = ProbeServer { path: None, state: state(), serving: None };
+        server.state.set(Stage::Starting(long_ago));
+        server.waits();
+        assert!(server.state.check().unwrap().starts_with("ready: a spare"));
+        assert_eq!(server.state.check_alive(), Ok(()));
+        server.starts();
+        assert!(server.state.check().unwrap_err().contains("starts"), "nobody serves now");
+        assert_eq!(server.state.check_alive(), Ok(()));
+    }
+
+    #[test]
     fn a_start_without_an_end_and_a_loop_that_stands_still_are_dead() {
         let long_ago = Instant::now().checked_sub(START_LIMIT + Duration::from_secs(1)).unwrap();
         let hung = state();
