@@ -100,8 +100,11 @@ fn a_thousand_idle_scrapers_take_no_descriptor_from_clients() {
         }
         let open = |server: &str| metric_of(&page, "sluice_server_connections", &[server]);
         assert!(open("\"metrics\"") <= 32.0 && open("\"health\"") <= 64.0, "{page}");
-        let evicted = ["server=\"metrics\"", "reason=\"evicted\""];
-        assert!(metric_of(&page, "sluice_server_closed_total", &evicted) >= 968.0, "{page}");
+        let closed =
+            |reason: &str| metric_of(&page, "sluice_server_closed_total", &["server=\"metrics\"", reason]);
+        let evicted = closed("reason=\"evicted\"");
+        // On a busy machine the first ones have been silent for too long before the last ones come.
+        assert!(evicted > 0.0 && evicted + closed("reason=\"timeout\"") >= 968.0, "{page}");
         assert!(open_files(pid) <= before + 32 + 64 + 16, "{} and {before} before", open_files(pid));
         drop((crowd, probes));
     });
