@@ -56,8 +56,9 @@ mod tests {
     use super::*;
     use crate::flags::TakeOver;
 
+    /// Tries again while a spare looks, which takes the lock for a moment.
     fn claimed(dir: &Path) -> Instance {
-        Instance::claim(dir, TakeOver::Never, &Identity::default()).unwrap().instance
+        Instance::claim(dir, TakeOver::Auto, &Identity::default()).unwrap().instance
     }
 
     /// Has a spare claim the directory, and says when it has it.
