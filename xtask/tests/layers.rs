@@ -71,7 +71,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("aya-obj", &["gateway-steer"]),
     ("aya-ebpf", &["gateway-ebpf"]),
     ("rustls", &["gateway-tls", "gateway-testkit", "sluice-bench"]),
-    ("aws-lc-rs", &["gateway-control"]),
+    ("aws-lc-rs", &["gateway-control", "gateway-tls"]),
     ("notify", &["gateway-control"]),
     ("prost", &["gateway-sync"]),
     ("kube", &["gateway-control"]),

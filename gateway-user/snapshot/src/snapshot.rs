@@ -198,10 +198,10 @@ impl BindTable {
         &self.listeners.settings
     }
 
-    /// The settings of every listener at which TLS ends, with the use of what is in it.
-    pub fn tls(&self) -> impl Iterator<Item = (Serve, &Arc<ListenerTls>)> {
+    /// Every listener at which TLS ends, with its settings, which are no other listener's.
+    pub fn tls(&self) -> impl Iterator<Item = (&ListenerInfo, &Arc<ListenerTls>)> {
         let listeners = self.listeners.all.iter().filter(|listener| listener.info.serve.terminates_tls());
-        listeners.filter_map(|listener| Some((listener.info.serve, listener.tls.as_ref()?)))
+        listeners.filter_map(|listener| Some((&*listener.info, listener.tls.as_ref()?)))
     }
 
     /// The host to route a request on that came by a connection for `server_name`, both in lower case.

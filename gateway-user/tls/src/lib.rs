@@ -39,7 +39,7 @@ pub use server::{Credential, MinVersion, Offer, Protocol, ServerOptions, ServerT
 pub use session::{ClientSession, Outgoing, ServerSession, TlsSession};
 pub use side::{ClientSide, ServerSide, SessionError, Side};
 pub use stream::{STREAM_NAME, StreamTlsError, stream_client, stream_name, stream_server, validity};
-pub use tickets::Tickets;
+pub use tickets::{ListenerTickets, TicketRoots, TicketSecret, Tickets};
 
 /// Makes our crypto provider the one of the process, for libraries that ask rustls for it. May be called
 /// again.

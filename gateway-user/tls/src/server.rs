@@ -8,7 +8,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
-use crate::{Identity, IdentityError, Tickets, provider};
+use crate::{Identity, IdentityError, ListenerTickets, provider};
 
 /// The application protocols that we speak, best first. A client that offers `http/1.0` alone, as curl 7.88
 /// to 8.4 does with `--http1.0`, sends messages that are read like others of HTTP/1.
@@ -84,8 +84,8 @@ impl Credential {
 pub struct ServerOptions<'a> {
     /// The oldest version.
     pub min: MinVersion,
-    /// The keys of session tickets; without them every handshake is a full one.
-    pub tickets: Option<&'a Tickets>,
+    /// Its session tickets; without them every handshake is a full one.
+    pub tickets: Option<ListenerTickets<'a>>,
     /// The application protocols that are offered.
     pub offer: Offer,
 }
@@ -136,11 +136,10 @@ impl ServerTls {
             Offer::Http2 => true,
         });
         config.alpn_protocols = offered.map(<[u8]>::to_vec).collect();
-        // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock
-        // that is written once in hours.
+        // A cache of sessions would be written to under a lock by every handshake; tickets take a lock to look at a map.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if let Some(tickets) = options.tickets {
-            config.ticketer = Arc::clone(&tickets.0);
+            config.ticketer = tickets.producer();
         }
         // Requests in early data may be replayed by whoever recorded them (RFC 8470).
         config.max_early_data_size = 0;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::{Certificate, ListenerSettings, ListenerTls, ObjectName, RuleErrorKind, Serve, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
-use gateway_tls::{Credential, IdentityError, MinVersion, Offer, ServerOptions, ServerTls};
+use gateway_tls::{Credential, IdentityError, ListenerTickets, MinVersion, Offer, ServerOptions, ServerTls};
 use hashbrown::HashMap;
 
 use super::shares::{Shared, Shares};
@@ -179,7 +179,7 @@ fn servers(
     let known = previous.map(|previous| &previous.credentials);
     let mut servers = HashMap::new();
     let listeners = snapshot.binds().flat_map(|bind| bind.tls());
-    for (serve, settings) in listeners.filter(|(_, tls)| !tls.certificates.is_empty()) {
+    for (listener, settings) in listeners.filter(|(_, tls)| !tls.certificates.is_empty()) {
         let place = Arc::as_ptr(settings).addr();
         if servers.contains_key(&place) {
             continue;
@@ -189,7 +189,7 @@ fn servers(
             servers.insert(place, same.clone());
             continue;
         }
-        match server(serve, settings, config, credentials, known) {
+        match server(listener, settings, config, credentials, known) {
             Ok(tls) => drop(servers.insert(place, tls)),
             // Certificates were checked when they were read. One listener's must not hold up the rest.
             Err(error) => {
@@ -202,7 +202,7 @@ fn servers(
 }
 
 fn server(
-    serve: Serve,
+    listener: &ListenerInfo,
     settings: &ListenerTls,
     config: &ProxyConfig,
     credentials: &mut Credentials,
@@ -213,12 +213,16 @@ fn server(
         TlsVersion::Tls12 => MinVersion::Tls12,
         TlsVersion::Tls13 => MinVersion::Tls13,
     };
-    let offer = match serve {
+    let offer = match listener.serve {
         Serve::Https if config.http2 => Offer::Http2,
         Serve::Https => Offer::Http1,
         _ => Offer::Nothing,
     };
-    let options = ServerOptions { min, tickets: config.tickets.as_ref(), offer };
+    let gateway = listener.id.gateway.to_string();
+    let tickets = config.tickets.as_ref();
+    let tickets =
+        tickets.map(|keys| ListenerTickets { keys, gateway: &gateway, listener: &listener.id.listener });
+    let options = ServerOptions { min, tickets, offer };
     ServerTls::with(shown.collect::<Result<_, _>>()?, options)
 }
 

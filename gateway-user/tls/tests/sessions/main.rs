@@ -6,7 +6,9 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use common::{Pair, Wire, client_config, identity, pem, server};
-use gateway_tls::{Identity, IdentityError, MinVersion, ServerOptions, ServerTls, Tickets, Version, hello};
+use gateway_tls::{
+    Identity, IdentityError, ListenerTickets, MinVersion, ServerOptions, ServerTls, Tickets, Version, hello,
+};
 use rustls::version::{TLS12, TLS13};
 
 #[test]
@@ -128,10 +130,11 @@ fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
 fn clients_come_back_with_a_ticket_to_any_worker_that_has_the_keys() {
     let identity = identity(&["a.example"]);
     let tickets = Tickets::new().unwrap();
-    let worker = || {
-        ServerTls::new([&identity], ServerOptions { tickets: Some(&tickets), ..ServerOptions::default() })
-            .unwrap()
+    let at = |gateway, listener| {
+        let tickets = Some(ListenerTickets { keys: &tickets, gateway, listener });
+        ServerTls::new([&identity], ServerOptions { tickets, ..ServerOptions::default() }).unwrap()
     };
+    let worker = || at("edge/web", "https");
     for version in [&TLS12, &TLS13] {
         let client = Arc::new(client_config(&[&identity], &[version], &[]));
         let mut resumed = Vec::new();
@@ -142,6 +145,14 @@ fn clients_come_back_with_a_ticket_to_any_worker_that_has_the_keys() {
             resumed.push(pair.server.is_resumed());
         }
         assert_eq!(resumed, [false, true, true], "{version:?}");
+        for elsewhere in [at("edge/web", "other"), at("edge/other", "https")] {
+            let mut pair = Pair::new(&elsewhere, Arc::clone(&client), "a.example", 1000);
+            pair.run().unwrap();
+            assert!(!pair.server.is_resumed(), "a ticket of another listener");
+            let mut pair = Pair::new(&worker(), Arc::clone(&client), "a.example", 1000);
+            pair.run().unwrap();
+            assert_eq!(pair.ask(b"x"), b"x");
+        }
     }
 }
 
