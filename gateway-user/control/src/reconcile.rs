@@ -10,6 +10,7 @@ mod marks;
 mod node;
 mod planner;
 mod show;
+mod tickets;
 mod unready;
 
 use std::net::IpAddr;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
+use gateway_tls::Tickets;
 use nix::unistd::geteuid;
 use tracing::{info, warn};
 
@@ -31,6 +32,8 @@ pub(crate) struct HandoffState<'a> {
     pub(crate) steering: &'a SharedSteering,
     pub(crate) kind: Steering,
     pub(crate) failures: &'a FailureCounters,
+    /// Keys of session tickets, unless there are none.
+    pub(crate) tickets: Option<&'a Tickets>,
 }
 
 /// Descriptors and their descriptions, as they are sent.
@@ -124,6 +127,9 @@ impl HandoffState<'_> {
             (Item::Lock, self.instance.lock().map_err(none_left)?),
             (Item::Takeover, self.handoff_server.socket().map_err(none_left)?),
         ];
+        if let Some(tickets) = self.tickets {
+            items.push((Item::Tickets, handoff::tickets_memory(&tickets.export()).map_err(none_left)?));
+        }
         for socket in self.servers.sockets().map_err(none_left)? {
             let address = socket.local_addr().map_err(none_left)?;
             items.push((Item::Admin { address }, socket.into()));

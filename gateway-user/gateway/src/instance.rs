@@ -82,7 +82,7 @@ impl Instance {
             }
             match handoff::ask(&handoff::socket_path(dir), identity.uid()) {
                 HandoffReply::Offered(handoff_client, received) => {
-                    return Self::anothers(dir, handoff_client, received);
+                    return Self::anothers(dir, handoff_client, *received);
                 }
                 HandoffReply::Refused(reason) => {
                     bail!("--state-dir {}: {who} does not hand over: {reason}", dir.display())

@@ -14,6 +14,7 @@ use gateway_control::steer::SharedSteering;
 use gateway_control::stream::{FollowOptions, Following, follow};
 use gateway_control::view::View;
 use gateway_regex::Library;
+use gateway_tls::Tickets;
 use tokio::sync::watch;
 
 use crate::cmd::resources::translate_options;
@@ -35,6 +36,8 @@ pub(crate) struct Plane<'a> {
     /// The way to change addresses of an interface.
     pub(crate) access: LinkAccess,
     pub(crate) confinement: Confinement,
+    /// Session tickets, for which a node gets secrets from its controller.
+    pub(crate) tickets: Option<Tickets>,
 }
 
 /// The running thread, and what it shares with others.
@@ -114,7 +117,7 @@ impl Plane<'_> {
         let options = FollowOptions { takes_over: self.takes_over, ..options };
         let (receives, received) = watch::channel(Received::default());
         let (acks, acked) = watch::channel(None);
-        let reconciler = NodeReconciler::new(applier, received, acks.clone(), view);
+        let reconciler = NodeReconciler::new(applier, received, acks.clone(), view).giving(self.tickets);
         let engine = Engine::start_node(reconciler, move || confinement.compiler())?;
         let following =
             follow(options, receives, (acks, acked), engine.waker(), move || confinement.control())?;

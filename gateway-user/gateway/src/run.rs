@@ -11,6 +11,7 @@ use gateway_helper::HelperClient;
 use gateway_io::file::FileThread;
 use gateway_io::{Probe, probe, usable_cpus};
 use gateway_steer::{Steering, SteeringPath, without_ipv6};
+use gateway_tls::Tickets;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
@@ -106,6 +107,8 @@ struct Parts {
     handoff_client: Option<HandoffClient>,
     /// The socket for those who take over from us, if one was received.
     takeover: Option<std::os::fd::OwnedFd>,
+    /// The keys of session tickets of the process that we take over from.
+    tickets: Option<Vec<u8>>,
     confinement: Confinement,
     /// Does what takes a right, if this process has none.
     helper: Option<Arc<HelperClient>>,
@@ -184,7 +187,7 @@ impl Parts {
         confinement.control();
         let access_log =
             FileThread::start(wire::file_target(&settings.access_log), mode).context("--access-log")?;
-        let takeover = received.takeover;
+        let Received { takeover, tickets, .. } = received;
         Ok(Self {
             source,
             source_text,
@@ -197,6 +200,7 @@ impl Parts {
             capabilities,
             handoff_client,
             takeover,
+            tickets,
             confinement,
             helper,
             access,
@@ -240,8 +244,8 @@ impl Parts {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
             self;
         let helper = self.helper;
-        let access = self.access;
         let config = wire::proxy_config(settings, steering.path(), bounds, source.is_cluster(), confinement);
+        take_tickets(config.tickets.as_ref(), self.tickets.as_deref());
         let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
         let taking_over = self.handoff_client.map(|client| TakingOver::new(client, steering.path()));
@@ -259,7 +263,6 @@ impl Parts {
             log: access_log.sink(),
         });
         let workers = Arc::new(supervisor.start(first)?);
-        let takes_over = taking_over.is_some();
         let record = instance.interface_addresses();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
@@ -272,9 +275,10 @@ impl Parts {
                 workers: &workers,
                 steering: &steering,
                 own_ports,
-                takes_over,
-                access: access.clone(),
+                takes_over: taking_over.is_some(),
+                access: self.access.clone(),
                 confinement,
+                tickets: supervisor.tickets().cloned(),
             };
             let Started { engine, view, cluster, pool, following } = plane.start(source)?;
             let failures = FailureCounters::default();
@@ -317,7 +321,16 @@ impl Parts {
             service.run(taking_over, sockets, self.takeover).await
         });
         runtime.shutdown_background();
-        finish(outcome, &steering, &workers, access_log, (&record, &access))
+        finish(outcome, &steering, &workers, access_log, (&record, &self.access))
+    }
+}
+
+/// Goes on with the keys of session tickets of the process before, whose clients come back with them.
+fn take_tickets(tickets: Option<&Tickets>, exported: Option<&[u8]>) {
+    if let (Some(tickets), Some(exported)) = (tickets, exported)
+        && let Err(error) = tickets.import(exported)
+    {
+        warn!("TLS sessions of the process before are not resumed, their keys cannot be read: {error}");
     }
 }
 

@@ -13,6 +13,7 @@ use gateway_io::file::LogSink;
 use gateway_proxy::ProxyConfig;
 use gateway_proxy::metrics::WorkerMetrics;
 use gateway_proxy::worker::{Heartbeat, WorkerHandle, WorkerSpec, start};
+use gateway_tls::Tickets;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 use tracing::error;
@@ -55,6 +56,11 @@ struct WorkerExit {
 }
 
 impl Supervisor {
+    /// The keys of session tickets that all workers share.
+    pub(crate) fn tickets(&self) -> Option<&Tickets> {
+        self.template.config.tickets.as_ref()
+    }
+
     /// Nobody is started yet.
     pub(crate) fn new(template: WorkerTemplate) -> Self {
         let (died, deaths) = unbounded_channel();

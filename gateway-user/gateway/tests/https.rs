@@ -301,8 +301,12 @@ fn a_take_over_cuts_no_connection() {
         let last = kept.get("one.example", "/get").unwrap();
         assert_eq!((last.status, last.header("connection")), (200, Some("close")));
         assert!(kept.at_end().unwrap());
+        assert_eq!(metric("sluice_tls_resumed_total", &[]), 0.0);
         let mut fresh = tls::connect(https(), "one.example", &client).unwrap();
         assert_eq!(fresh.get("one.example", "/get").unwrap().status, 200);
+        wait::until("a session of the old process", || {
+            (metric("sluice_tls_resumed_total", &[]) == 1.0).then_some(())
+        });
         next.signal(Signal::SIGTERM).unwrap();
         next.wait();
     });

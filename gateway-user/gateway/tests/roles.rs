@@ -284,3 +284,42 @@ fn settings_of_nodes_of_a_network_are_refused_where_there_are_none() {
         assert!(said.contains(&format!("{flag} does nothing without --stream-address")), "{said}");
     }
 }
+
+/// Only the controller outlives the node, and only it can have the keys then. Without it there are none: they are on no disk.
+#[test]
+fn clients_come_back_to_a_node_that_was_killed_by_the_keys_of_its_controller() {
+    with_roles("roles-tickets", &[], |mut roles| {
+        let certificate = SelfSigned::new(&["one.example"]);
+        roles.config.write("secret.yaml", &certificate.secret("ingress", "one")).unwrap();
+        roles.config.write("secure.yaml", SECURE).unwrap();
+        let client = tls::client(&[&certificate], Versions::New);
+        let ask = || {
+            let mut fresh = tls::connect(([127, 0, 0, 1], 443).into(), "one.example", &client).ok()?;
+            // TLS 1.3 brings the tickets with the first response.
+            fresh.get("one.example", "/").ok().filter(|response| response.status == 404)
+        };
+        let counted = |resumed: f64| {
+            wait::until("the handshake to be counted", || {
+                (metric("sluice_tls_handshakes_total", &[]) >= 1.0).then_some(())
+            });
+            assert_eq!(metric("sluice_tls_resumed_total", &[]), resumed);
+        };
+        let kill = |roles: &mut Roles<'_>| {
+            roles.node.signal(Signal::SIGKILL).unwrap();
+            roles.node.wait();
+            roles.node = start_node(roles.inside, &[("SLUICE_LAST_GOOD", "keys")]);
+        };
+        wait::until("the listener", ask);
+        kill(&mut roles);
+        wait::until("the listener", ask);
+        counted(1.0);
+        wait::until("the copy on disk", || {
+            let copy = fs::read(roles.inside.scratch().join("state/last-good-stream")).ok()?;
+            copy.windows(11).any(|part| part == b"one.example").then_some(())
+        });
+        roles.stop_controller();
+        kill(&mut roles);
+        wait::until("the listener", ask);
+        counted(0.0);
+    });
+}

@@ -16,6 +16,7 @@ use gateway_ir::{
     BackendTls, BindAddress, Certificate, ClusterKey, Endpoints, Hostname, Ir, ListenerId, ListenerSettings,
     MatchHostname, ObjectName, Placement, Route, Serve, TlsVersion, TrustBundle, TrustSource,
 };
+use gateway_tls::TicketSecret;
 
 use crate::bucket::{self, Digest};
 use crate::codec;
@@ -23,7 +24,9 @@ use crate::frame::{Down, DownFrame, Put};
 use crate::key::Key;
 
 pub use decode::{DecodeError, Decoded, decode};
-pub(crate) use encode::{address, backend_tls, certificate, cluster, gateway, listener, route, trust};
+pub(crate) use encode::{
+    address, backend_tls, certificate, cluster, gateway, listener, route, tickets, trust,
+};
 
 /// Everything that nodes are told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +39,8 @@ pub struct Desired {
     pub gateways: Arc<BTreeMap<ObjectName, String>>,
     /// Addresses of the pool.
     pub addresses: Arc<BTreeMap<IpAddr, Owner>>,
+    /// The secrets of the session tickets of each Gateway at which TLS ends, newest first. They are never kept on a disk.
+    pub tickets: Arc<BTreeMap<ObjectName, Vec<TicketSecret>>>,
     /// The nodes on which Gateways are served: decides which node is told what, and is told to none.
     pub placement: Arc<Placement>,
 }
@@ -94,6 +99,8 @@ pub enum Value {
     BackendTls(ClusterKey, Box<BackendTlsItem>),
     /// Authorities.
     Trust(Arc<TrustBundle>),
+    /// The secrets of a Gateway's session tickets, newest first.
+    Tickets(ObjectName, Vec<TicketSecret>),
 }
 
 /// TLS settings with authorities by their sources.

@@ -26,11 +26,13 @@ pub enum Kind {
     BackendTls = 7,
     /// The authorities that an object names.
     Trust = 8,
+    /// The secrets of a Gateway's session tickets.
+    Tickets = 9,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Certificate,
         Self::Gateway,
         Self::Address,
@@ -39,6 +41,7 @@ impl Kind {
         Self::Cluster,
         Self::BackendTls,
         Self::Trust,
+        Self::Tickets,
     ];
 
     /// The kind of a number; `None` for one of a later version.
@@ -57,6 +60,7 @@ impl Kind {
             Self::Cluster => "cluster",
             Self::BackendTls => "backend TLS",
             Self::Trust => "trust",
+            Self::Tickets => "session tickets",
         }
     }
 }
@@ -121,6 +125,11 @@ impl Key {
     /// The authorities of a source.
     pub fn trust(source: &TrustSource) -> Self {
         Self::of(Kind::Trust, source)
+    }
+
+    /// The secrets of a Gateway's session tickets.
+    pub fn tickets(gateway: &ObjectName) -> Self {
+        Self::of(Kind::Tickets, gateway)
     }
 
     fn of_cluster(kind: Kind, key: &ClusterKey) -> Self {

@@ -53,8 +53,10 @@ impl Desired {
         let tls = self.endpoints.tls.iter().filter(|(key, _)| needed.contains(key));
         let tls = tls.map(|(key, settings)| (key.clone(), Arc::clone(settings))).collect();
         let gateways = self.gateways.iter().filter(|(name, _)| is_seen(name));
+        let tickets = self.tickets.iter().filter(|(name, _)| is_seen(name));
         Self {
             gateways: Arc::new(gateways.map(|(name, mark)| (name.clone(), mark.clone())).collect()),
+            tickets: Arc::new(tickets.map(|(name, secrets)| (name.clone(), secrets.clone())).collect()),
             endpoints: Arc::new(Endpoints { clusters, tls }),
             ir: Arc::new(Ir { binds, routes }),
             ..whole

@@ -37,9 +37,11 @@ fn format() -> String {
     format!("sluice stream {SCHEMA}\n")
 }
 
-/// Pieces of the file, in order. Private keys are in it only if `with_keys`.
+/// Pieces of the file, in order. Private keys are in it only if `with_keys`, and secrets of session tickets never: they would
+/// open what was recorded (RFC 8446 appendix F.1.2, forward secrecy).
 pub fn write(desired: &Desired, with_keys: bool) -> impl Iterator<Item = Bytes> {
     let desired = if with_keys { desired.clone() } else { without_keys(desired) };
+    let desired = Desired { tickets: Arc::default(), ..desired };
     let items = changes::between(&Desired::default(), &desired).puts;
     let commit = Commit { version: 1, items: items.len() as u64 };
     let end = codec::encode(&Down::from(DownFrame::Commit(commit)));

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::planner::{Planned, Planner};
 use super::show::Shown;
+use super::tickets::TicketGiver;
 use crate::addresses::Assigner;
 use crate::expressions::Builder;
 use crate::store::StoreView;
@@ -21,12 +22,14 @@ pub struct Distributor {
     planner: Planner,
     table: Arc<SharedTable>,
     shown: Shown,
+    tickets: TicketGiver,
 }
 
 impl Distributor {
     /// A distributor whose table is empty yet.
     pub fn new(options: TranslateOptions, table: Arc<SharedTable>, view: watch::Sender<Arc<View>>) -> Self {
-        Self { planner: Planner::new(options), table, shown: Shown::new(view) }
+        let (planner, shown) = (Planner::new(options), Shown::new(view));
+        Self { planner, table, shown, tickets: TicketGiver::new() }
     }
 
     /// Gives Gateways the addresses that this one gives, where they leave the choice to us.
@@ -43,7 +46,7 @@ impl Distributor {
 
     /// As [`Reconciler::due_in`](super::Reconciler::due_in).
     pub(crate) fn due_in(&self) -> Option<Duration> {
-        self.planner.due_in()
+        self.planner.due_in().into_iter().chain(self.tickets.due_in()).min()
     }
 
     /// Has expressions built by a thread, so that edits which bring none wait for none.
@@ -72,7 +75,8 @@ impl Distributor {
         let mut view = self.shown.copy();
         let serves = view.stream.is_some();
         match self.planner.plan(&mut view, resources, serves).await {
-            Ok(Planned { desired, status }) => {
+            Ok(Planned { mut desired, status }) => {
+                desired.tickets = self.tickets.follow(&desired.ir);
                 let version = self.table.update(desired);
                 view.tally.published +=
                     u64::from(view.stream.as_ref().is_none_or(|told| told.version != version));

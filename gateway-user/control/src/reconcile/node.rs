@@ -7,11 +7,13 @@ use gateway_sync::frame::{Ack, Closed};
 use gateway_sync::item::Desired;
 use gateway_sync::key::Key;
 use gateway_sync::replica::Replica;
+use gateway_tls::Tickets;
 use tokio::sync::watch;
 
 use super::ReconcileError;
 use super::applier::{self, Applier};
 use super::show::Shown;
+use super::tickets::TicketTaker;
 use crate::publish::Workers;
 use crate::steer::Steer;
 use crate::stream::ack;
@@ -48,6 +50,8 @@ pub struct NodeReconciler<W, S> {
     received: watch::Receiver<Received>,
     acks: watch::Sender<Option<Ack>>,
     shown: Shown,
+    /// Session tickets, if there are any.
+    tickets: Option<TicketTaker>,
 }
 
 impl<W: Workers, S: Steer> NodeReconciler<W, S> {
@@ -58,7 +62,13 @@ impl<W: Workers, S: Steer> NodeReconciler<W, S> {
         acks: watch::Sender<Option<Ack>>,
         view: watch::Sender<Arc<View>>,
     ) -> Self {
-        Self { applier, received, acks, shown: Shown::new(view) }
+        Self { applier, received, acks, shown: Shown::new(view), tickets: None }
+    }
+
+    /// Uses a controller's secrets for these session tickets.
+    #[must_use]
+    pub fn giving(self, tickets: Option<Tickets>) -> Self {
+        Self { tickets: tickets.map(TicketTaker::new), ..self }
     }
 
     /// From here on no other process serves what this one does.
@@ -83,6 +93,9 @@ impl<W: Workers, S: Steer> NodeReconciler<W, S> {
             view.waiting = received.waiting;
             return self.shown.show(view);
         };
+        if let Some(tickets) = &mut self.tickets {
+            tickets.take(&desired.tickets);
+        }
         view.waiting = None;
         view.closed = received.closed.iter().map(line).collect();
         view.stream = Some(StreamView { version: received.version, closed: received.closed_total });

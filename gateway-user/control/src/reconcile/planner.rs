@@ -139,7 +139,8 @@ impl Planner {
         } = translation;
         let gateways = self.marks.follow(&ir, &resources.resources);
         let ir = Arc::new(ir);
-        let desired = Desired { ir, endpoints, gateways, addresses, placement };
+        let tickets = Arc::default();
+        let desired = Desired { ir, endpoints, gateways, addresses, tickets, placement };
         view.waiting = None;
         view.hosts = hosts;
         (view.refused_expressions, view.refused_rules) = (refused_expressions, refused_rules);

@@ -18,6 +18,7 @@ use super::Name;
 use super::channel::Channel;
 use super::injected::{self, limit};
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage, Steering};
+use super::tickets;
 
 /// Limit for each message with sockets; the first one waits until the old process has collected them.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,13 +42,15 @@ pub(crate) struct Received {
     pub(crate) takeover: Option<OwnedFd>,
     pub(crate) admin: Vec<TcpListener>,
     pub(crate) steering: Inherited,
+    /// Keys of session tickets, as they were exported.
+    pub(crate) tickets: Option<Vec<u8>>,
 }
 
 /// Outcome of asking.
 #[derive(Debug)]
 pub(crate) enum HandoffReply {
     /// It hands over.
-    Offered(HandoffClient, Received),
+    Offered(HandoffClient, Box<Received>),
     /// Nobody listens, or it went away while it spoke: whether the directory is free may be tried again.
     Nobody,
     /// It closes its sockets just now and drains: the directory will be free.
@@ -103,7 +106,7 @@ pub(crate) fn ask(path: &Path, user: u32) -> HandoffReply {
             }
         }
         received.sort();
-        Ok(HandoffReply::Offered(HandoffClient { channel, offer, begun }, received))
+        Ok(HandoffReply::Offered(HandoffClient { channel, offer, begun }, Box::new(received)))
     });
     match asked {
         Ok(asked) => asked,
@@ -141,6 +144,11 @@ impl Received {
             Item::Worker { .. } => self.steering.workers.push(listening(descriptor, None)?),
             Item::Bind { address, .. } => self.steering.binds.push(listening(descriptor, Some(address))?),
             Item::Placeholder { address } => self.steering.placeholders.push(bound(descriptor, address)?),
+            // Without them clients make a full handshake: no reason not to take over.
+            Item::Tickets => match tickets::read(descriptor) {
+                Ok(exported) => self.tickets = Some(exported),
+                Err(error) => warn!("TLS sessions of before are not resumed: {error}"),
+            },
             Item::Unknown => drop(descriptor),
         }
         Ok(())

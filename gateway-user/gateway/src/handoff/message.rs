@@ -163,6 +163,8 @@ pub(crate) enum Item {
     Bind { slot: usize, address: SocketAddr },
     /// A socket that is bound to an address and port that kernel programs steer, and does not listen.
     Placeholder { address: SocketAddr },
+    /// Memory with the keys of session tickets, which older processes have of their own each.
+    Tickets,
     /// Of a newer version, for something that this one does not do.
     #[serde(other)]
     Unknown,
@@ -266,6 +268,10 @@ mod tests {
         let first = r#"{"kind":"offer","version":"0.1.0","pid":7,"serial":2,"made":true,"steering":"ebpf","items":9}"#;
         let ServerMessage::Offer(offer) = serde_json::from_str(first).unwrap() else { panic!("an offer") };
         assert_eq!((offer.protocol, offer.pod), (1, None), "the first versions did not say");
+        is(
+            ServerMessage::Items { items: vec![Item::Tickets] },
+            r#"{"kind":"items","items":[{"kind":"tickets"}]}"#,
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod failures;
 mod injected;
 mod message;
 mod server;
+mod tickets;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -23,6 +24,7 @@ pub(crate) use failures::{FailureCounters, HandoffError, Reason};
 pub(crate) use injected::{number as injected_number, stop_at, version};
 pub(crate) use message::{Item, Offer, Steering};
 pub(crate) use server::{Handoff, HandoffServer, Release, Request};
+pub(crate) use tickets::memory as tickets_memory;
 
 /// A process, for people: its id, and its pod, since in two pods both may be 1.
 #[derive(Clone, Debug, PartialEq, Eq)]

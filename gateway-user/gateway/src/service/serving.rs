@@ -120,6 +120,7 @@ impl Service<'_> {
                 steering: &self.steering,
                 kind: self.kind,
                 failures: &self.failures,
+                tickets: self.supervisor.tickets(),
             };
             let mut handing_over = pin!(handoff_state.hand_over(request));
             loop {

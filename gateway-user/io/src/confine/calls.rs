@@ -225,6 +225,8 @@ pub(super) const START: &[c_long] = &[
     SYS_fchownat,
     SYS_getgroups,
     SYS_getppid,
+    // Keys for the process that takes over, in memory of no file.
+    SYS_memfd_create,
     SYS_mlock,
     SYS_recvmmsg,
     SYS_rt_sigpending,

@@ -59,6 +59,8 @@ pub fn decode(put: &Put, known: &Capabilities) -> Result<Decoded, DecodeError> {
             .map(|value::Cluster { key, addresses }| whole(Value::Cluster(key, addresses.into()))),
         (Kind::BackendTls, None) => json(&put.value).map(backend_tls).map(whole),
         (Kind::Trust, None) => trust(&put.value).map(whole),
+        (Kind::Tickets, None) => json(&put.value)
+            .map(|value::Tickets { gateway, secrets }| whole(Value::Tickets(gateway, secrets))),
     };
     decoded.map_err(|why| DecodeError { kind: put.kind, name: put.name.clone(), why })
 }

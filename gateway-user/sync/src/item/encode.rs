@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use gateway_ir as ir;
 use gateway_ir::{ClusterKey, HttpRule, L4Rule, ObjectName, Route, Serve};
+use gateway_tls::TicketSecret;
 use prost::Message as _;
 use serde::Serialize;
 
@@ -15,6 +16,11 @@ use crate::key::Key;
 pub(crate) fn gateway(name: &ObjectName, mark: &str) -> Item {
     let value = value::Gateway { name: name.clone(), mark: mark.to_owned() };
     Item::new(Key::gateway(name), &[], json(&value))
+}
+
+pub(crate) fn tickets(gateway: &ObjectName, secrets: &[TicketSecret]) -> Item {
+    let value = value::Tickets { gateway: gateway.clone(), secrets: secrets.to_vec() };
+    Item::new(Key::tickets(gateway), &[], json(&value))
 }
 
 pub(crate) fn address(address: IpAddr, owner: &Owner) -> Item {

@@ -8,6 +8,7 @@ use gateway_ir::{
     Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings, ObjectName, RouteId,
     Serve, SubjectAltName, Timeouts, TlsVersion, TrustSource,
 };
+use gateway_tls::TicketSecret;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,12 @@ use super::Attached;
 pub(super) struct Gateway {
     pub(super) name: ObjectName,
     pub(super) mark: String,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Tickets {
+    pub(super) gateway: ObjectName,
+    pub(super) secrets: Vec<TicketSecret>,
 }
 
 #[derive(Serialize, Deserialize)]

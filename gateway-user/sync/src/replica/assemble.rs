@@ -9,6 +9,7 @@ use gateway_ir::{
     ListenerId, ListenerTls, MatchHostname, ObjectName, Route, RouteId, SharedMap, TrustBundle, TrustSource,
     shared_map,
 };
+use gateway_tls::TicketSecret;
 
 use crate::item::{Attached, BackendTlsItem, Desired, ListenerItem, Owner, Value};
 
@@ -26,6 +27,7 @@ struct Parts<'a> {
     clusters: Vec<(ClusterKey, Arc<[SocketAddr]>)>,
     tls: Vec<(&'a ClusterKey, &'a BackendTlsItem)>,
     trust: HashMap<&'a TrustSource, &'a Arc<TrustBundle>>,
+    tickets: BTreeMap<ObjectName, Vec<TicketSecret>>,
 }
 
 /// The configuration that these items make. Parts that are equal to those of `before` are shared with it.
@@ -43,6 +45,9 @@ pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desir
             Value::Cluster(key, addresses) => parts.clusters.push((key.clone(), Arc::clone(addresses))),
             Value::BackendTls(key, item) => parts.tls.push((key, item)),
             Value::Trust(bundle) => drop(parts.trust.insert(&bundle.source, bundle)),
+            Value::Tickets(gateway, secrets) => {
+                parts.tickets.insert(gateway.clone(), secrets.clone());
+            }
         }
     }
     Desired {
@@ -53,6 +58,7 @@ pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desir
         ),
         gateways: shared(&before.gateways, parts.gateways),
         addresses: shared(&before.addresses, parts.addresses),
+        tickets: shared(&before.tickets, parts.tickets),
         placement: Arc::default(),
     }
 }

@@ -1,8 +1,10 @@
 //! Edits of items, put into the configuration that the others make: an edit of a route changes its listeners and nothing else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_ir::{Endpoints, Ir, Listener};
+use gateway_ir::{Endpoints, Ir, Listener, ObjectName};
+use gateway_tls::TicketSecret;
 
 use super::assemble::shared;
 use crate::item::{Attached, Desired, Value};
@@ -13,7 +15,7 @@ use crate::key::{Key, Kind};
 pub(super) struct Edits {
     /// Everything is put together anew: this is a first connection, or a listener or a certificate is another one.
     whole: bool,
-    /// Routes and clusters, as they were and as they are.
+    /// Routes, clusters and secrets of session tickets, as they were and as they are.
     edited: Vec<(Option<Value>, Option<Value>)>,
 }
 
@@ -27,7 +29,9 @@ impl Edits {
     pub(super) fn note(&mut self, key: &Key, before: Option<&Value>, now: Option<&Value>) {
         match Kind::of(key.kind) {
             _ if self.whole => {}
-            Some(Kind::Route | Kind::Cluster) => self.edited.push((before.cloned(), now.cloned())),
+            Some(Kind::Route | Kind::Cluster | Kind::Tickets) => {
+                self.edited.push((before.cloned(), now.cloned()))
+            }
             _ => self.all(),
         }
     }
@@ -38,7 +42,7 @@ impl Edits {
         if self.whole {
             return None;
         }
-        let (mut ir, mut endpoints) = (None, None);
+        let (mut ir, mut endpoints, mut tickets) = (None, None, None);
         for (old, new) in &self.edited {
             for value in old.iter().chain(new) {
                 match value {
@@ -46,7 +50,10 @@ impl Edits {
                     Value::Cluster(..) if endpoints.is_none() => {
                         endpoints = Some(Endpoints::clone(&before.endpoints));
                     }
-                    Value::Route(..) | Value::Cluster(..) => {}
+                    Value::Tickets(..) if tickets.is_none() => {
+                        tickets = Some(BTreeMap::clone(&before.tickets));
+                    }
+                    Value::Route(..) | Value::Cluster(..) | Value::Tickets(..) => {}
                     _ => return None,
                 }
             }
@@ -57,11 +64,15 @@ impl Edits {
             if let Some(endpoints) = &mut endpoints {
                 edit_cluster(endpoints, old.as_ref(), new.as_ref());
             }
+            if let Some(tickets) = &mut tickets {
+                edit_tickets(tickets, old.as_ref(), new.as_ref());
+            }
         }
         Some(Desired {
             ir: ir.map_or_else(|| Arc::clone(&before.ir), |now| shared(&before.ir, now)),
             endpoints: endpoints
                 .map_or_else(|| Arc::clone(&before.endpoints), |now| shared(&before.endpoints, now)),
+            tickets: tickets.map_or_else(|| Arc::clone(&before.tickets), |now| shared(&before.tickets, now)),
             ..before.clone()
         })
     }
@@ -114,6 +125,20 @@ fn edit_cluster(endpoints: &mut Endpoints, old: Option<&Value>, new: Option<&Val
             endpoints.clusters.insert(key.clone(), Arc::clone(addresses));
         }
         (Some(Value::Cluster(key, _)), _) => drop(endpoints.clusters.remove(key)),
+        _ => {}
+    }
+}
+
+fn edit_tickets(
+    tickets: &mut BTreeMap<ObjectName, Vec<TicketSecret>>,
+    old: Option<&Value>,
+    new: Option<&Value>,
+) {
+    match (old, new) {
+        (_, Some(Value::Tickets(gateway, secrets))) => {
+            tickets.insert(gateway.clone(), secrets.clone());
+        }
+        (Some(Value::Tickets(gateway, _)), _) => drop(tickets.remove(gateway)),
         _ => {}
     }
 }

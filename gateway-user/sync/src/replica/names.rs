@@ -49,7 +49,7 @@ impl Names {
                 }
             }
             Value::Cluster(key, _) | Value::BackendTls(key, _) => self.cluster(key),
-            Value::Gateway(name, _) => self.object(name),
+            Value::Gateway(name, _) | Value::Tickets(name, _) => self.object(name),
             Value::Listener(listener) => self.object(&mut listener.id.gateway),
             Value::Address(_, owner) => self.object(&mut owner.gateway),
             Value::Certificate(_) | Value::Trust(_) => {}

@@ -28,6 +28,10 @@ pub(crate) fn between(old: &Desired, new: &Desired) -> Changes {
             Key::gateway,
         );
     }
+    if !Arc::ptr_eq(&old.tickets, &new.tickets) {
+        let item = |gateway: &_, secrets: &Vec<_>| item::tickets(gateway, secrets);
+        changes.maps(&old.tickets, &new.tickets, |a, b| a == b, item, Key::tickets);
+    }
     if !Arc::ptr_eq(&old.addresses, &new.addresses) {
         let key = |address: &_| Key::address(*address);
         changes.maps(

@@ -141,6 +141,7 @@ impl<'a> Touched<'a> {
             for listener in &bind.listeners {
                 let own = touched.numbers([&listener.id.gateway]);
                 add(&mut touched.others, Key::gateway(&listener.id.gateway), &own);
+                add(&mut touched.others, Key::tickets(&listener.id.gateway), &own);
                 add(&mut touched.others, Key::listener(bind.address, bind.port, &listener.id), &own);
                 for certificate in listener.certificates() {
                     add(&mut touched.others, Key::certificate(&certificate.secret), &own);

@@ -83,7 +83,7 @@ impl Follows {
         for bytes in &batch.frames {
             if let DownFrame::Put(put) = decoded(bytes) {
                 match Kind::of(put.kind).unwrap() {
-                    Kind::Gateway => assert!(gateways.contains(&put.name), "{put:?}"),
+                    Kind::Gateway | Kind::Tickets => assert!(gateways.contains(&put.name), "{put:?}"),
                     Kind::Certificate => assert!(secrets.contains(&put.name), "{put:?}"),
                     Kind::Listener => assert!(gateways.iter().any(|name| put.name.contains(name)), "{put:?}"),
                     Kind::Route | Kind::Cluster | Kind::Address | Kind::BackendTls | Kind::Trust => {}

@@ -12,6 +12,7 @@ use gateway_ir::{
     Timeouts, TlsVersion, TrustBundle, TrustSource, WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
+use gateway_tls::TicketSecret;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
@@ -208,6 +209,7 @@ impl Plan {
         let tls = secured.map(|(key, endpoints)| (key.clone(), backend_tls(endpoints.len())));
         let owner = |number: &u8| Owner { gateway: gateway(0), node: node(*number) };
         let listeners = self.ports.values().flatten().map(|(number, _)| gateway(*number));
+        let ends_tls = listeners.clone();
         Desired {
             ir: Arc::new(Ir { binds, routes: routes.into() }),
             endpoints: Arc::new(Endpoints { tls: tls.collect(), clusters: clusters.into() }),
@@ -215,8 +217,15 @@ impl Plan {
             addresses: Arc::new(
                 self.addresses.iter().map(|(last, node)| ([192, 0, 2, *last].into(), owner(node))).collect(),
             ),
+            tickets: Arc::new(ends_tls.map(|name| (name, self.secrets())).collect()),
             placement: Arc::new(self.placement()),
         }
+    }
+
+    /// Secrets that differ whenever a port comes or goes.
+    fn secrets(&self) -> Vec<TicketSecret> {
+        let of = |port: &u16| TicketSecret { made: u64::from(*port), bytes: [7; 32] };
+        self.ports.keys().map(of).collect()
     }
 
     fn placement(&self) -> Placement {
