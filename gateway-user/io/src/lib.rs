@@ -38,6 +38,9 @@ pub use pool::{
     give_back_free_memory, pool_stats, trim_pool,
 };
 pub use runtime::{RuntimeOptions, run};
-pub use stream::{Flush, Layer, Opened, Recv, RecvHalf, RecvUnlessQuiet, SendAll, SendHalf, Stream, connect};
+pub use stream::{
+    Flush, Layer, Opened, PIPES_MAX, Pipe, Recv, RecvHalf, RecvUnlessQuiet, SendAll, SendHalf, Spliced,
+    Stream, connect,
+};
 pub use task::{live_tasks, spawn};
 pub use time::{AssertCancelSafe, CancelSafe, Either, now, pause, race, sleep, with_deadline};

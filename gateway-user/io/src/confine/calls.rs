@@ -135,6 +135,7 @@ pub(super) const SERVE: &[c_long] = &[
     SYS_setsockopt,
     SYS_shutdown,
     SYS_socket,
+    SYS_splice,
 ];
 
 /// Connecting a socket.

@@ -9,6 +9,7 @@ mod pump;
 mod recv;
 mod send;
 mod socket;
+mod splice;
 mod state;
 
 use std::{collections::VecDeque, io, net::SocketAddr, os::fd::AsRawFd};
@@ -19,6 +20,7 @@ pub use connect::connect;
 pub use layer::{Layer, Opened};
 pub use recv::{Recv, RecvHalf, RecvUnlessQuiet};
 pub use send::{Flush, SendAll, SendHalf};
+pub use splice::{PIPES_MAX, Pipe, Spliced};
 
 use crate::{chunk::Chunk, driver::Driver, runtime::worker};
 use layer::Layered;

@@ -176,6 +176,20 @@ impl RecvHalf {
         }
     }
 
+    /// The outcome of a wait for readiness, once there is one; or of a receive that was in flight before it.
+    pub(super) fn wait_readable(&self, cx: &mut Context<'_>) -> Option<io::Result<()>> {
+        let state = &self.pump.link.recv;
+        if state.has_receive() {
+            // What it brings is taken by the next receive.
+            self.pump.poll(cx);
+            return (!state.way.wanted.get()).then_some(Ok(()));
+        }
+        state.waits_only.set(true);
+        state.way.wanted.set(true);
+        self.pump.poll(cx);
+        state.ready.take()
+    }
+
     fn advance(&self, cx: &mut Context<'_>) -> Option<io::Result<Option<Chunk>>> {
         let state = &self.pump.link.recv;
         if state.ended.get() {
@@ -184,6 +198,7 @@ impl RecvHalf {
         // A result the sweep has taken up comes first.
         let mut received = state.received.take();
         if received.is_none() {
+            state.waits_only.set(false);
             state.way.wanted.set(true);
             self.pump.poll(cx);
             received = state.received.take();
@@ -201,6 +216,17 @@ async fn receive<T: Transport>(link: Rc<StreamState>, mut socket: RecvSide<T>, q
     let mut filled = false;
     loop {
         wanted(&state.way.wanted).await;
+        if state.waits_only.get() {
+            link.begin_operation();
+            let ready = socket.handle().readable().await;
+            link.end_operation();
+            // Somebody may want content by now.
+            if state.waits_only.replace(false) {
+                state.ready.set(Some(ready));
+                state.way.wanted.set(false);
+                continue;
+            }
+        }
         // Where buffers have run out, a wait of any length must not hold one.
         if wait_first || buffer_level() >= BufferLevel::Full {
             link.begin_operation();

@@ -95,6 +95,17 @@ impl SendHalf {
         if let Some(Err(error)) = self.link().layer.get().map(|layer| layer.seal(&state.queue)) {
             return Poll::Ready(Err(error));
         }
+        state.waits_only.set(false);
+        self.poll_pump(cx)
+    }
+
+    /// Ready once the socket has room, or has failed.
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_pump(cx)
+    }
+
+    fn poll_pump(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let state = &self.pump.link.send;
         state.way.wanted.set(true);
         self.pump.poll(cx);
         if let Some(result) = state.sent.take() {
@@ -182,8 +193,20 @@ fn join_or_push(queue: &mut VecDeque<Chunk>, chunk: Chunk) {
 /// Sends what is queued whenever somebody wants it, until dropped.
 async fn transmit<T: Transport>(link: Rc<StreamState>, mut socket: SendSide<T>) {
     let state = &link.send;
+    let mut must_wait = false;
     loop {
         wanted(&state.way.wanted).await;
+        if state.waits_only.get() || must_wait {
+            link.begin_operation();
+            let ready = socket.handle().writable().await;
+            link.end_operation();
+            must_wait = false;
+            // Somebody may want something sent by now.
+            if state.waits_only.replace(false) {
+                finish(&link, ready);
+                continue;
+            }
+        }
         let waiting = state.queue.borrow().len();
         let result = match waiting {
             0 => {
@@ -196,6 +219,8 @@ async fn transmit<T: Transport>(link: Rc<StreamState>, mut socket: SendSide<T>) 
         match result {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Of a socket that was made non-blocking, over a ring.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => must_wait = true,
             Err(error) => {
                 state.broken.set(true);
                 state.queue.borrow_mut().clear();
@@ -219,12 +244,12 @@ async fn send_one(link: &StreamState, socket: &mut impl Transport) -> io::Result
     link.send.sending.set(0);
     link.end_operation();
     let mut chunk = buffer.into_chunk();
-    let sent = taken(result)?;
-    chunk.advance(sent);
+    let result = taken(result);
+    chunk.advance(*result.as_ref().unwrap_or(&0));
     if !chunk.is_empty() {
         link.send.queue.borrow_mut().push_front(chunk);
     }
-    Ok(())
+    result.map(drop)
 }
 
 /// One vectored send of the queue's first chunks.
@@ -241,7 +266,8 @@ async fn send_many(link: &StreamState, socket: &mut impl Transport) -> io::Resul
     link.send.sending.set(0);
     link.end_operation();
     let mut gather = buffer.into_gather();
-    let mut sent = taken(result)?;
+    let result = taken(result);
+    let mut sent = *result.as_ref().unwrap_or(&0);
     {
         let mut queue = link.send.queue.borrow_mut();
         for chunk in &mut gather.chunks {
@@ -257,7 +283,7 @@ async fn send_many(link: &StreamState, socket: &mut impl Transport) -> io::Resul
         }
     }
     gather.give_back();
-    Ok(())
+    result.map(drop)
 }
 
 /// Bytes the kernel took. Nothing taken of something is an error, or the pump would spin.

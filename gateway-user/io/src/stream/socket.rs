@@ -23,6 +23,9 @@ pub(crate) trait Transport {
     /// Waits until something can be received. May be dropped.
     fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
 
+    /// Waits until something can be sent. May be dropped.
+    fn writable(&mut self) -> impl Future<Output = io::Result<()>>;
+
     /// Sends one chunk, or a part of it.
     fn send(&mut self, buffer: SendBuf) -> impl Future<Output = BufResult<usize, SendBuf>>;
 
@@ -98,6 +101,10 @@ impl Transport for TcpStream {
 
     async fn readable(&mut self) -> io::Result<()> {
         TcpStream::readable(self, false).await
+    }
+
+    async fn writable(&mut self) -> io::Result<()> {
+        TcpStream::writable(self, false).await
     }
 
     fn send(&mut self, buffer: SendBuf) -> impl Future<Output = BufResult<usize, SendBuf>> {

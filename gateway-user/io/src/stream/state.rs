@@ -29,6 +29,8 @@ pub(crate) struct StreamState {
     in_flight: Cell<u8>,
     /// The connection ends by a reset: no orderly shutdown.
     reset: Cell<bool>,
+    /// Its operations fail where they would have to wait.
+    pub(crate) is_nonblocking: Cell<bool>,
     /// The layer between the socket and the halves, if there is one.
     pub(crate) layer: OnceCell<Box<Layered>>,
     pub(crate) recv: RecvState,
@@ -56,6 +58,10 @@ pub(crate) struct RecvState {
     pub(crate) quiet: Slot,
     /// The receive holds no chunk and waits for readiness.
     pub(crate) is_quiet: Cell<bool>,
+    /// Who wants the pump to work waits for readiness alone, and receives by itself.
+    pub(crate) waits_only: Cell<bool>,
+    /// Outcome of such a wait.
+    pub(crate) ready: Cell<Option<io::Result<()>>>,
     /// A long body is expected.
     pub(crate) expects_long: Cell<bool>,
     /// Most bytes of a receive that begins from now on; 0 if its chunk is one of the pool's.
@@ -68,6 +74,8 @@ pub(crate) struct SendState {
     pub(crate) queue: RefCell<VecDeque<Chunk>>,
     /// Bytes in a send that is with the kernel.
     pub(crate) sending: Cell<usize>,
+    /// Who wants the pump to work waits for room alone, and sends by itself.
+    pub(crate) waits_only: Cell<bool>,
     /// Result of the pump's work.
     pub(crate) sent: Cell<Option<io::Result<()>>>,
     /// A send failed: what was sent is unknown, nothing more can be.
@@ -88,6 +96,7 @@ impl StreamState {
             halves: Cell::new(2),
             in_flight: Cell::new(0),
             reset: Cell::new(false),
+            is_nonblocking: Cell::new(false),
             layer: OnceCell::new(),
             recv: RecvState {
                 way: way(),
@@ -96,6 +105,8 @@ impl StreamState {
                 canceller: Cell::new(None),
                 quiet: slot(),
                 is_quiet: Cell::new(false),
+                waits_only: Cell::new(false),
+                ready: Cell::new(None),
                 expects_long: Cell::new(false),
                 most: Cell::new(0),
             },
@@ -103,6 +114,7 @@ impl StreamState {
                 way: way(),
                 queue: RefCell::default(),
                 sending: Cell::new(0),
+                waits_only: Cell::new(false),
                 sent: Cell::new(None),
                 broken: Cell::new(false),
             },
@@ -112,6 +124,12 @@ impl StreamState {
     /// The socket; open as long as a half lives.
     pub(crate) fn fd(&self) -> RawFd {
         self.fd
+    }
+
+    /// The socket, for system calls.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        // SAFETY: `fd` is open as long as a half lives, and only a live half asks.
+        unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 
     /// Bytes that the kernel has taken and the peer's has not acknowledged; 0 if it does not say.
@@ -126,9 +144,7 @@ impl StreamState {
     /// True if the kernel has noted an error of the connection, such as a reset, that no operation has
     /// told. Takes it.
     pub(crate) fn has_failed(&self) -> bool {
-        // SAFETY: `fd` is open as long as a half lives, and only a live half asks.
-        let socket = unsafe { BorrowedFd::borrow_raw(self.fd) };
-        getsockopt(&socket, sockopt::SocketError) != Ok(0)
+        getsockopt(&self.socket(), sockopt::SocketError) != Ok(0)
     }
 
     pub(crate) fn begin_operation(&self) {
@@ -156,6 +172,23 @@ impl StreamState {
         if self.halves.get() == 0 && self.in_flight.get() > 0 && !self.reset.get() {
             self.shut_down();
         }
+    }
+}
+
+impl RecvState {
+    /// True if a receive is in flight, or has brought what nobody has taken yet.
+    pub(crate) fn has_receive(&self) -> bool {
+        let received = self.received.take();
+        let has_received = received.is_some();
+        self.received.set(received);
+        has_received || (self.way.wanted.get() && !self.waits_only.get())
+    }
+}
+
+impl SendState {
+    /// True if something is queued or in flight.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.way.wanted.get() || !self.queue.borrow().is_empty()
     }
 }
 

@@ -151,6 +151,11 @@ impl Transport for Socket {
         std::future::poll_fn(|_| if ready.get() { Poll::Ready(Ok(())) } else { Poll::Pending }).await
     }
 
+    /// Always: sends of this kernel wait by themselves.
+    async fn writable(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn send(&mut self, buffer: SendBuf) -> impl Future<Output = BufResult<usize, SendBuf>> {
         self.begin_send(buffer, |buffer| vec![(buffer.read_ptr(), buffer.bytes_init())])
     }
