@@ -18,25 +18,41 @@ pub fn certificates(ir: &Ir) -> impl Iterator<Item = &Certificate> {
 
 /// Findings for certificates that are not valid at `now`.
 pub fn findings(ir: &Ir, resources: &ResourceSet, now: Timestamp) -> Vec<Diagnostic> {
-    let finding = |certificate: &Certificate| {
-        let message = message(certificate, now.as_second())?;
+    let finding = |certificate: &Certificate, field: &str, message: Option<String>| {
+        let message = message?;
         let key = ObjectKey::new(&*certificate.secret.namespace, &*certificate.secret.name);
         let origin = resources.origin(Kind::Secret, &key).cloned();
         let object = ObjectRef { kind: Kind::Secret, key };
-        Some(Diagnostic {
-            severity: Severity::Warning,
-            object,
-            field: "data[tls.crt]".to_owned(),
-            message,
-            origin,
-        })
+        Some(Diagnostic { severity: Severity::Warning, object, field: field.to_owned(), message, origin })
     };
-    certificates(ir).filter_map(finding).collect()
+    let both = |one| {
+        let now = now.as_second();
+        [
+            finding(one, "data[tls.crt]", message(one, now)),
+            finding(one, "data[tls.ocsp-staple]", message_of_staple(one, now)),
+        ]
+    };
+    certificates(ir).flat_map(both).flatten().collect()
+}
+
+fn message_of_staple(certificate: &Certificate, now: i64) -> Option<String> {
+    let staple = certificate.staple.as_ref()?;
+    match staple.next_update {
+        Some(end) if end <= now => Some(format!(
+            "the OCSP response is out of date since {}, and no longer stapled; ask the responder for another",
+            date(end)
+        )),
+        _ => (staple.this_update > now).then(|| {
+            format!("the OCSP response is valid from {} on, and not stapled before", date(staple.this_update))
+        }),
+    }
+}
+
+fn date(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string())
 }
 
 fn message(certificate: &Certificate, now: i64) -> Option<String> {
-    let date =
-        |second: i64| Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string());
     if certificate.not_after < now {
         let date = date(certificate.not_after);
         return Some(format!("the certificate expired at {date}, and clients refuse it; renew it"));
@@ -53,6 +69,7 @@ mod tests {
 
     use gateway_ir::{
         Bind, BindAddress, Listener, ListenerId, ListenerSettings, ListenerTls, PrivateKey, Serve, SharedMap,
+        Staple,
     };
 
     use super::*;
@@ -67,6 +84,7 @@ mod tests {
                 fingerprint: String::new(),
                 chain: Vec::new(),
                 key: PrivateKey(Vec::new()),
+                staple: None,
             })
         };
         let tls =
@@ -83,6 +101,37 @@ mod tests {
         };
         let bind = |port| Bind { address: BindAddress::Any, port, listeners: vec![listener.clone()] };
         Ir { binds: vec![bind(443), bind(8443)], ..Ir::default() }
+    }
+
+    #[test]
+    fn a_staple_has_a_time_of_its_own() {
+        let mut ir = ir(&[("one", 0, 2_000)]);
+        let mut said = |this_update, next_update| {
+            let staple = Some(Staple { der: Vec::new(), this_update, next_update });
+            for listener in ir.binds.iter_mut().flat_map(|bind| &mut bind.listeners) {
+                let one = Certificate::clone(&listener.tls.as_ref().unwrap().certificates[0]);
+                let certificates = vec![Arc::new(Certificate { staple: staple.clone(), ..one })];
+                listener.tls = Some(ListenerTls { certificates, ..ListenerTls::default() });
+            }
+            let now = Timestamp::from_second(1_000).unwrap();
+            findings(&ir, &ResourceSet::default(), now).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(said(1_000, Some(1_001)), [""; 0]);
+        assert_eq!(said(0, None), [""; 0]);
+        assert_eq!(
+            said(0, Some(1_000)),
+            [
+                "Secret edge/one: data[tls.ocsp-staple]: the OCSP response is out of date since 1970-01-01T00:16:40Z, and no \
+              longer stapled; ask the responder for another"
+            ]
+        );
+        assert_eq!(
+            said(1_001, None),
+            [
+                "Secret edge/one: data[tls.ocsp-staple]: the OCSP response is valid from 1970-01-01T00:16:41Z on, and not \
+              stapled before"
+            ]
+        );
     }
 
     #[test]

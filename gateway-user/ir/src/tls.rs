@@ -52,6 +52,21 @@ pub struct Certificate {
     pub chain: Vec<Vec<u8>>,
     /// The private key of the first certificate.
     pub key: PrivateKey,
+    /// The OCSP response about the first certificate, for clients who ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub staple: Option<Staple>,
+}
+
+/// An OCSP response that says that a certificate is good (RFC 6960).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Staple {
+    /// DER.
+    #[serde(serialize_with = "length")]
+    pub der: Vec<u8>,
+    /// Start of its validity, in seconds since 1970.
+    pub this_update: i64,
+    /// Its end, in seconds since 1970, if it has one.
+    pub next_update: Option<i64>,
 }
 
 /// A private key in DER. Neither `Debug` nor serialisation shows it.
@@ -75,6 +90,11 @@ impl Serialize for PrivateKey {
     }
 }
 
+/// Number of bytes.
+fn length<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(bytes.len() as u64)
+}
+
 /// Number of certificates, since nobody reads their bytes.
 fn count<S: Serializer>(chain: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(chain.len() as u64)
@@ -94,6 +114,7 @@ mod tests {
             fingerprint: "00".to_owned(),
             chain: vec![vec![201; 3], vec![202; 3]],
             key: PrivateKey(vec![203, 204, 205]),
+            staple: None,
         };
         let tls = ListenerTls {
             certificates: vec![Arc::new(certificate)],

@@ -18,6 +18,7 @@ fn certificate(name: &str) -> Arc<Certificate> {
         fingerprint: name.to_owned(),
         chain: Vec::new(),
         key: PrivateKey(Vec::new()),
+        staple: None,
     })
 }
 

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate, X509Version};
 
+use crate::Staple;
 use crate::pem::{self, PemNote};
 use crate::provider;
 use crate::public_key::{self, Match};
@@ -37,6 +38,8 @@ pub struct Identity {
     pub not_before: i64,
     /// End of its validity, in seconds since 1970.
     pub not_after: i64,
+    /// The response that is sent with the first certificate to clients who ask for it.
+    pub staple: Option<Staple>,
 }
 
 /// An [`Identity`] that was read, and warnings about it.
@@ -154,6 +157,7 @@ impl Identity {
             not_before: about.not_before,
             not_after: about.not_after,
             chain: chain.iter().map(|der| der.to_vec()).collect(),
+            staple: None,
         };
         Ok(ParsedIdentity { identity, notes })
     }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
-use crate::{Identity, IdentityError, ListenerTickets, provider};
+use crate::{Identity, IdentityError, ListenerTickets, Staple, provider};
 
 /// The application protocols that we speak, best first. A client that offers `http/1.0` alone, as curl 7.88
 /// to 8.4 does with `--http1.0`, sends messages that are read like others of HTTP/1.
@@ -61,6 +62,8 @@ pub struct Credential(Arc<CredentialInner>);
 #[derive(Debug)]
 struct CredentialInner {
     key: Arc<CertifiedKey>,
+    /// The same key with a staple, and the staple.
+    stapled: Option<(Arc<CertifiedKey>, Staple)>,
     names: Vec<String>,
 }
 
@@ -71,7 +74,12 @@ impl Credential {
     /// A key that was read by [`Identity::read`] cannot be used after all.
     pub fn new(identity: &Identity) -> Result<Self, IdentityError> {
         let key = Arc::new(identity.certified()?);
-        Ok(Self(Arc::new(CredentialInner { key, names: identity.names.clone() })))
+        let stapled = identity.staple.clone().map(|staple| {
+            let mut with = CertifiedKey::clone(&key);
+            with.ocsp = Some(staple.der.clone());
+            (Arc::new(with), staple)
+        });
+        Ok(Self(Arc::new(CredentialInner { key, stapled, names: identity.names.clone() })))
     }
 
     pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
@@ -147,19 +155,23 @@ impl ServerTls {
     }
 }
 
+impl CredentialInner {
+    /// The key as of now: with its staple as long as clients take that. One that is over would have some of them refuse.
+    fn now(&self) -> &Arc<CertifiedKey> {
+        let Some((stapled, staple)) = &self.stapled else { return &self.key };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if staple.is_current(i64::try_from(now).unwrap_or(i64::MAX)) { stapled } else { &self.key }
+    }
+}
+
 impl CertResolver {
-    fn best(&self, name: Option<&str>, fits: impl Fn(&CertifiedKey) -> bool) -> Option<&Arc<CertifiedKey>> {
+    fn best(&self, name: Option<&str>, fits: impl Fn(&CertifiedKey) -> bool) -> Option<&CredentialInner> {
         let rank = |shown: &&CredentialInner| {
             let named = name.is_none_or(|name| covers(&shown.names, name));
             let ecdsa = shown.key.key.algorithm() == SignatureAlgorithm::ECDSA;
             (!named, !ecdsa)
         };
-        self.0
-            .iter()
-            .map(|one| &*one.0)
-            .filter(|shown| fits(&shown.key))
-            .min_by_key(rank)
-            .map(|shown| &shown.key)
+        self.0.iter().map(|one| &*one.0).filter(|shown| fits(&shown.key)).min_by_key(rank)
     }
 }
 
@@ -169,7 +181,7 @@ impl ResolvesServerCert for CertResolver {
         let fits = |key: &CertifiedKey| key.key.choose_scheme(schemes).is_some();
         let best = self.best(hello.server_name(), fits);
         // None fits: the handshake fails with the alert for that.
-        best.or_else(|| self.0.first().map(|one| &one.0.key)).cloned()
+        best.or_else(|| self.0.first().map(|one| &*one.0)).map(|shown| Arc::clone(shown.now()))
     }
 }
 

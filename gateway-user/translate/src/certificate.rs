@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{GATEWAY_GROUP, ObjectKey, SecretObjectReference};
 use gateway_ir::{Certificate, ObjectName, PrivateKey};
-use gateway_tls::{Identity, ParsedIdentity};
+use gateway_tls::{Identity, ParsedIdentity, Staple};
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::diagnostics::ConfigError;
@@ -20,6 +20,8 @@ const TLS_SECRET: &str = "kubernetes.io/tls";
 /// The entries of such a Secret.
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
+/// The entry with an OCSP response about the certificate, which it may have; named as Envoy Gateway names it.
+const STAPLE: &str = "tls.ocsp-staple";
 
 /// A certificate, and warnings about it.
 pub(crate) type CertificateWithNotes = (Arc<Certificate>, Vec<String>);
@@ -153,8 +155,20 @@ fn certificate(name: ObjectName, secret: &Secret) -> Result<(Certificate, Vec<St
     };
     let ParsedIdentity { identity, notes } =
         Identity::read(entry(CERTIFICATE)?, entry(KEY)?).map_err(|error| error.to_string())?;
-    let Identity { chain, key, names, fingerprint, not_before, not_after } = identity;
+    let Identity { chain, key, names, fingerprint, not_before, not_after, staple: _ } = identity;
+    let mut notes: Vec<String> = notes.iter().map(ToString::to_string).collect();
+    let response = entry(STAPLE).ok();
+    let staple = response.and_then(|response| {
+        let read = Staple::read(response, chain.first()?);
+        read.inspect_err(|why| notes.push(why.to_string())).ok()
+    });
+    let staple = staple.map(|Staple { der, this_update, next_update }| gateway_ir::Staple {
+        der,
+        this_update,
+        next_update,
+    });
+    let key = PrivateKey(key);
     let certificate =
-        Certificate { secret: name, names, not_before, not_after, fingerprint, chain, key: PrivateKey(key) };
-    Ok((certificate, notes.iter().map(ToString::to_string).collect()))
+        Certificate { secret: name, names, not_before, not_after, fingerprint, chain, key, staple };
+    Ok((certificate, notes))
 }

@@ -88,6 +88,7 @@ mod tests {
                 fingerprint: fingerprint.to_owned(),
                 chain: Vec::new(),
                 key: PrivateKey(Vec::new()),
+                staple: None,
             };
             let tls = ListenerTls { certificates: vec![Arc::new(certificate)], ..ListenerTls::default() };
             ir.binds[0].listeners[0].tls = Some(tls);
@@ -108,6 +109,7 @@ mod tests {
             fingerprint: "ab:cd".to_owned(),
             chain: vec![vec![1], vec![2, 3]],
             key: PrivateKey(vec![4]),
+            staple: None,
         })
     }
 

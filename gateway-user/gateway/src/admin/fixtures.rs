@@ -120,6 +120,7 @@ fn with_all_shapes(mut ir: Ir) -> Ir {
         fingerprint: "ab:cd".to_owned(),
         chain: vec![vec![1]],
         key: PrivateKey(vec![2]),
+        staple: None,
     };
     let certificates = vec![Arc::new(certificate)];
     let tls = ListenerTls { certificates, min_version: TlsVersion::Tls13, is_default: true };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_ir::{BackendProtocol, BackendTls, Certificate, SubjectAltName};
-use gateway_tls::{ClientOptions, ClientTls, Credential, Identity, PeerName, Protocol};
+use gateway_tls::{ClientOptions, ClientTls, Credential, Identity, PeerName, Protocol, Staple};
 use hashbrown::HashMap;
 
 use crate::Reason;
@@ -124,6 +124,11 @@ fn client(
     Ok(ClientTls::new(&options)?)
 }
 
+fn staple(one: &gateway_ir::Staple) -> Staple {
+    let gateway_ir::Staple { der, this_update, next_update } = one.clone();
+    Staple { der, this_update, next_update }
+}
+
 pub(crate) fn identity(certificate: &Certificate) -> Identity {
     Identity {
         chain: certificate.chain.clone(),
@@ -132,5 +137,6 @@ pub(crate) fn identity(certificate: &Certificate) -> Identity {
         fingerprint: certificate.fingerprint.clone(),
         not_before: certificate.not_before,
         not_after: certificate.not_after,
+        staple: certificate.staple.as_ref().map(staple),
     }
 }

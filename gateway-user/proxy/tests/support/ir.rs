@@ -96,6 +96,7 @@ pub fn tls(identity: &SelfSigned) -> ListenerTls {
         fingerprint: read.fingerprint,
         chain: read.chain,
         key: PrivateKey(read.key),
+        staple: None,
     };
     ListenerTls { certificates: vec![Arc::new(certificate)], ..ListenerTls::default() }
 }

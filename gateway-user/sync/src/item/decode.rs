@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gateway_ir::{
     Action, BackendTls, Certificate, HttpRoute, HttpRule, L4Route, L4Rule, ObjectName, PrivateKey,
-    RouteMatch, RuleError, RuleErrorKind, TrustBundle,
+    RouteMatch, RuleError, RuleErrorKind, Staple, TrustBundle,
 };
 use prost::Message as _;
 use serde::de::DeserializeOwned;
@@ -116,6 +116,11 @@ fn certificate(bytes: &Bytes) -> Result<Value, String> {
         fingerprint: value.fingerprint,
         chain: value.chain.into_iter().map(Vec::from).collect(),
         key: PrivateKey(value.key.into()),
+        staple: (!value.staple.is_empty()).then(|| Staple {
+            der: value.staple.into(),
+            this_update: value.this_update,
+            next_update: value.next_update,
+        }),
     })))
 }
 

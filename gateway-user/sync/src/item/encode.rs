@@ -79,7 +79,9 @@ fn listener_value(bind: &ir::Bind, listener: &ir::Listener) -> value::Listener {
 }
 
 pub(crate) fn certificate(certificate: &ir::Certificate) -> Item {
-    let ir::Certificate { secret, names, not_before, not_after, fingerprint, chain, key } = certificate;
+    let ir::Certificate { secret, names, not_before, not_after, fingerprint, chain, key, staple } =
+        certificate;
+    let staple = staple.as_ref();
     let value = value::Certificate {
         namespace: secret.namespace.to_string(),
         name: secret.name.to_string(),
@@ -89,6 +91,9 @@ pub(crate) fn certificate(certificate: &ir::Certificate) -> Item {
         fingerprint: fingerprint.clone(),
         chain: chain.iter().map(|one| Bytes::copy_from_slice(one)).collect(),
         key: Bytes::copy_from_slice(&key.0),
+        staple: staple.map(|one| Bytes::copy_from_slice(&one.der)).unwrap_or_default(),
+        this_update: staple.map_or(0, |one| one.this_update),
+        next_update: staple.and_then(|one| one.next_update),
     };
     Item::new(Key::certificate(secret), &[], value.encode_to_vec().into())
 }

@@ -147,6 +147,13 @@ pub(super) struct Certificate {
     /// The private key; empty in a state on disk that is kept without keys.
     #[prost(bytes = "bytes", tag = "8")]
     pub(super) key: Bytes,
+    /// An OCSP response; empty without one.
+    #[prost(bytes = "bytes", tag = "9")]
+    pub(super) staple: Bytes,
+    #[prost(int64, tag = "10")]
+    pub(super) this_update: i64,
+    #[prost(int64, optional, tag = "11")]
+    pub(super) next_update: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

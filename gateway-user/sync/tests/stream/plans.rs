@@ -120,6 +120,7 @@ fn certificate(number: u8, version: u8) -> Arc<Certificate> {
         fingerprint: format!("{number:02x}{version:02x}"),
         chain: vec![chain(number, version), vec![1]],
         key: PrivateKey(vec![version, 0, 200]),
+        staple: None,
     })
 }
 

@@ -133,7 +133,7 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
     }
     match kind {
         // Certificates and keys; a Secret may hold megabytes beside them.
-        Kind::Secret => keep(object.get_mut("data"), &["tls.crt", "tls.key"]),
+        Kind::Secret => keep(object.get_mut("data"), &["tls.crt", "tls.key", "tls.ocsp-staple"]),
         Kind::ConfigMap => {
             keep(object.get_mut("data"), &["ca.crt"]);
             keep(object.get_mut("binaryData"), &["ca.crt"]);

@@ -1,6 +1,9 @@
 //! HTTPS listeners: the whole gateway, real TLS clients.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod staples;
 
 use std::io;
 use std::net::SocketAddr;
