@@ -111,6 +111,7 @@ pub(crate) struct Memory {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Overload {
     pub(crate) regex_p99: Bar,
+    pub(crate) handshakes_p99: Bar,
 }
 
 /// A figure above 0.

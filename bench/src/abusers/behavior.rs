@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, sleep};
 
 use super::AbusersSpec;
+use super::handshake::handshake;
 use crate::response_length::response_length;
 
 /// How a connection is used.
@@ -25,6 +26,8 @@ pub enum Behavior {
     DripBody,
     /// Sends a body without an end as fast as it can.
     Upload,
+    /// Makes a full TLS handshake, and leaves.
+    Handshake,
 }
 
 /// Length of the body that [`Behavior::DripBody`] promises.
@@ -36,8 +39,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Behavior {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Ask, Self::Stall, Self::Read, Self::DripHead, Self::DripBody, Self::Upload];
+    pub const ALL: [Self; 7] =
+        [Self::Ask, Self::Stall, Self::Read, Self::DripHead, Self::DripBody, Self::Upload, Self::Handshake];
 
     /// As on the command line.
     pub const fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Behavior {
             Self::DripHead => "drip-head",
             Self::DripBody => "drip-body",
             Self::Upload => "upload",
+            Self::Handshake => "handshake",
         }
     }
 
@@ -101,6 +105,7 @@ impl Behavior {
                 stream.write_all(head("POST", &fields).as_bytes()).await?;
                 drip(&mut stream, std::iter::repeat_n(b'x', DECLARED_LENGTH), spec.every, begun).await
             }
+            Self::Handshake => handshake(&mut stream, &spec.host, begun).await,
             Self::Upload => {
                 stream.write_all(head("POST", "Transfer-Encoding: chunked\r\n").as_bytes()).await?;
                 begun();

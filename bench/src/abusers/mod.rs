@@ -5,6 +5,7 @@
 //! clients that verify.
 
 mod behavior;
+mod handshake;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -45,6 +45,8 @@ pub(super) struct Abusers {
 pub(super) enum To {
     /// The listener that both tenants share.
     Listener,
+    /// The listener over TLS of [`Environment::Secure`].
+    Secure,
     /// Where probes are served.
     Health,
     /// Where scrapers get the metrics.
@@ -68,6 +70,9 @@ pub(super) enum Environment {
     SmallBuffers,
     /// The access log is a pipe that nobody reads.
     StalledLog,
+    /// An HTTPS listener of the other tenant's is there, with a certificate of RSA-2048; the neighbour is measured without and
+    /// with the abusers in turn.
+    Secure,
     /// The other tenant has routes with regular expressions, as costly as the budgets let in; see
     /// [`super::rounds`].
     Expressions,

@@ -35,7 +35,7 @@ const PLAIN: Case = Case {
 };
 
 /// All of them.
-pub(super) const CASES: [Case; 15] = [
+pub(super) const CASES: [Case; 16] = [
     Case {
         name: "connections",
         flags: &["--max-connections", "500"],
@@ -196,6 +196,15 @@ pub(super) const CASES: [Case; 15] = [
                 10.0,
             ),
         ],
+        ..PLAIN
+    },
+    Case {
+        name: "handshakes",
+        // Each comes back a second after its handshake: nearly a thousand a second.
+        abuser_groups: &[Abusers { to: To::Secure, ..abusers(Behavior::Handshake, 1000, "/", 0) }],
+        environment: Environment::Secure,
+        below: Some(|bars| bars.handshakes_p99),
+        proofs: &[counter("handshakes", "sluice_tls_handshakes_total", 5000.0)],
         ..PLAIN
     },
     Case {

@@ -15,6 +15,9 @@ use super::testbed::Testbed;
 use crate::load_client::LoadClient;
 use crate::process::{Process, until};
 
+/// Measurements of the neighbour alone in [`Run::run_in_turn`], and as many beside the abusers.
+const TURNS: u32 = 5;
+
 /// The steps that every case goes through.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
@@ -28,6 +31,7 @@ impl Run {
     pub(super) fn run(&self, case: &Case, inside: &Inside) -> Result<Outcome> {
         match case.environment {
             Environment::Expressions => rounds::run(self, case, inside),
+            Environment::Secure => self.run_in_turn(case, inside),
             Environment::Usual | Environment::SmallBuffers | Environment::StalledLog => {
                 self.run_once(case, inside)
             }
@@ -47,6 +51,22 @@ impl Run {
             .try_for_each(Process::ensure_running)
             .context("before the neighbour's clients ended")?;
         monitor.end(&mut testbed, case, vec![[before, during]], || drop(abuser_groups))
+    }
+
+    /// The neighbour alone and beside the abusers, several times: what one turn says of a 99th percentile is mostly chance.
+    fn run_in_turn(&self, case: &Case, inside: &Inside) -> Result<Outcome> {
+        let mut testbed = Testbed::start(case, &self.sluice, &self.bench, inside)?;
+        let mut monitor = Monitor::begin(case.proofs, &mut testbed)?;
+        let mut turns = Vec::new();
+        for turn in 0..TURNS {
+            let clients = self.clients(case, &testbed, 2 * turn)?;
+            let before = monitor.observe(&mut testbed, clients)?;
+            let abuser_groups = start_all_abusers(case, &testbed)?;
+            let clients = self.clients(case, &testbed, 2 * turn + 1)?;
+            turns.push([before, monitor.observe(&mut testbed, clients)?]);
+            drop(abuser_groups);
+        }
+        monitor.end(&mut testbed, case, turns, || {})
     }
 
     fn alone(&self, case: &Case, testbed: &Testbed) -> Result<Vec<Report>> {

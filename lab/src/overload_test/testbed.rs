@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use gateway_testkit::http::Client;
 use gateway_testkit::netns::Inside;
+use gateway_testkit::tls::SelfSigned;
 use nix::sys::stat::Mode;
 use socket2::{Domain, Socket, Type};
 
@@ -28,6 +29,9 @@ pub(super) const OTHER_HOST: &str = "other.example";
 const OTHER_BACKEND: &str = "127.0.0.1:9001";
 const UNRESPONSIVE_BACKEND: &str = "127.0.0.1:9002";
 
+/// The listener of [`Environment::Secure`].
+const SECURE_ADDRESS: &str = "127.0.0.1:8443";
+const SECURE: &str = include_str!("secure.yaml");
 const RESOURCES: &str = include_str!("resources.yaml");
 
 /// For a probe or a page; far above what either takes.
@@ -69,6 +73,11 @@ impl Testbed {
         let (path, log) = (dir.join("access.log"), case.environment == Environment::StalledLog);
         let log = log.then(|| pipe(&path)).transpose()?;
         sluice::write_config(dir, RESOURCES)?;
+        if case.environment == Environment::Secure {
+            let certificate = SelfSigned::rsa(&[OTHER_HOST]);
+            let resources = [SECURE, &certificate.secret("other", "certificate")].concat();
+            fs::write(sluice::config_dir(dir).join("secure.yaml"), resources)?;
+        }
         let mut command = sluice::run(limited(program, case.open_files), dir, inside.bpffs());
         command.args(["--workers", &WORKERS.to_string()]);
         command.args(["--health-address", HEALTH, "--metrics-address", METRICS, "--drain-min", "0s"]);
@@ -89,6 +98,7 @@ impl Testbed {
         }
         let to = match abusers.to {
             To::Listener => LISTEN_ADDRESS,
+            To::Secure => SECURE_ADDRESS,
             To::Health => HEALTH,
             To::Metrics => METRICS,
         };
