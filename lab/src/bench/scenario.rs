@@ -201,6 +201,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         connections: 16,
         ..TLS
     },
+    Scenario { name: "tls-body-1m", request_path: "/app/1m", ..TLS },
     Scenario { name: "handshake-p256", ..HANDSHAKES },
     Scenario { name: "handshake-p256-resumed", load: Load::Handshakes { resumed: true }, ..HANDSHAKES },
     Scenario { name: "handshake-rsa", key: Some(Key::Rsa2048), ..HANDSHAKES },
