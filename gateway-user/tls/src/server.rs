@@ -17,6 +17,11 @@ const ALPN: [&[u8]; 4] = [HTTP2, b"http/1.1", b"http/1.0", b"http/0.9"];
 /// The name of HTTP/2 over TLS (RFC 9113 section 3.2).
 pub(crate) const HTTP2: &[u8] = b"h2";
 
+/// Bytes of early data that are tried and passed over (RFC 8446 section 4.2.10): who has a ticket of the server that was here before
+/// sends what that one allowed, 16 KiB of OpenSSL's. The same record is tried, and counted, anew with each piece that comes behind
+/// it, so this is not how much may be sent: the room for a handshake's bytes is.
+const EARLY_DATA_SKIPPED: u32 = 1 << 20;
+
 /// The protocol that a client is spoken to by ALPN (RFC 7301).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -146,11 +151,13 @@ impl ServerTls {
         config.alpn_protocols = offered.map(<[u8]>::to_vec).collect();
         // A cache of sessions would be written to under a lock by every handshake; tickets take a lock to look at a map.
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Requests in early data may be replayed by whoever recorded them (RFC 8470). Without tickets no session is resumed; with
+        // them rustls takes no early data, and this is how much of it is passed over.
+        config.max_early_data_size = 0;
         if let Some(tickets) = options.tickets {
             config.ticketer = tickets.producer();
+            config.max_early_data_size = EARLY_DATA_SKIPPED;
         }
-        // Requests in early data may be replayed by whoever recorded them (RFC 8470).
-        config.max_early_data_size = 0;
         Ok(Self(Arc::new(config)))
     }
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use common::{Pair, Wire, client_config, identity, pem, server};
@@ -154,6 +154,46 @@ fn clients_come_back_with_a_ticket_to_any_worker_that_has_the_keys() {
             assert_eq!(pair.ask(b"x"), b"x");
         }
     }
+}
+
+/// A client that was served by another server before, with early data, comes back to us with that server's ticket.
+#[test]
+fn early_data_for_another_server_is_passed_over() {
+    let identity = identity(&["a.example"]);
+    gateway_tls::install_provider();
+    let (chain, key) = (identity.chain[0].clone().into(), identity.key.clone().try_into().unwrap());
+    let other = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![chain], key);
+    let mut other = other.unwrap();
+    other.max_early_data_size = 16 << 10;
+    let mut client = client_config(&[&identity], &[&TLS13], &[]);
+    client.enable_early_data = true;
+    let client = Arc::new(client);
+    let mut there = rustls::ServerConnection::new(Arc::new(other)).unwrap();
+    let mut first =
+        rustls::ClientConnection::new(Arc::clone(&client), "a.example".try_into().unwrap()).unwrap();
+    for _ in 0..4 {
+        let mut bytes = Vec::new();
+        while first.wants_write() {
+            first.write_tls(&mut bytes).unwrap();
+        }
+        there.read_tls(&mut &bytes[..]).unwrap();
+        there.process_new_packets().unwrap();
+        let mut bytes = Vec::new();
+        while there.wants_write() {
+            there.write_tls(&mut bytes).unwrap();
+        }
+        first.read_tls(&mut &bytes[..]).unwrap();
+        first.process_new_packets().unwrap();
+    }
+    let tickets = Tickets::new().unwrap();
+    let tickets = Some(ListenerTickets { keys: &tickets, gateway: "edge/web", listener: "https" });
+    let ours = ServerTls::new([&identity], ServerOptions { tickets, ..ServerOptions::default() }).unwrap();
+    let mut pair = Pair::new(&ours, client, "a.example", 9000);
+    let sent = pair.client.early_data().unwrap().write(&[b'x'; 16 << 10]).unwrap();
+    assert_eq!(sent, 16 << 10);
+    pair.run().unwrap();
+    assert!(!pair.client.is_early_data_accepted() && !pair.server.is_resumed());
+    assert_eq!(pair.ask(b"again"), b"again", "and nothing of it before that");
 }
 
 #[test]
