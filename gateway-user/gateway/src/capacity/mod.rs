@@ -6,6 +6,8 @@ use std::path::Path;
 
 pub(crate) use cgroup::MemoryLimit;
 
+use gateway_io::PIPES_MAX;
+
 use crate::flags::{Auto, Settings, bytes_text};
 use crate::wire::RESERVED_DESCRIPTORS;
 
@@ -82,9 +84,11 @@ impl Capacity {
 }
 
 /// Each connection may need a second descriptor towards a backend; [`RESERVED_DESCRIPTORS`] are left to the
-/// rest.
+/// rest, and two for each pipe of a worker where there are many.
 fn by_descriptors(open_files: u64, workers: usize) -> usize {
-    share(open_files.saturating_sub(RESERVED_DESCRIPTORS) / 2, workers).clamp(LEAST_CONNECTIONS, 1_000_000)
+    let pipes = (2 * PIPES_MAX as u64 * workers as u64).min(open_files / 64);
+    let left = open_files.saturating_sub(RESERVED_DESCRIPTORS + pipes);
+    share(left / 2, workers).clamp(LEAST_CONNECTIONS, 1_000_000)
 }
 
 fn share(all: u64, workers: usize) -> usize {
@@ -107,7 +111,7 @@ mod tests {
         let most = |flags: &[(&str, &str)], workers, files, memory| {
             bounds(flags, workers, files, memory).connections
         };
-        assert_eq!(most(&[], 2, 20_256, 1 << 40), 5_000);
+        assert_eq!(most(&[], 2, 20_320, 1 << 40), 5_000);
         assert_eq!(most(&[], 2, u64::MAX, u64::MAX), 1_000_000);
         assert_eq!(most(&[], 2, 1 << 20, 256 << 20), 2_048, "64 MiB of 16 KiB, for two");
         assert_eq!(most(&[], 2, 20_256, 1), 16);
@@ -119,11 +123,11 @@ mod tests {
         let text = |flags: &[(&str, &str)], memory| bounds(flags, 2, 1 << 20, memory).text;
         assert_eq!(
             text(&[], 256 << 20),
-            "2048 connections (16KiB each of a quarter of 256MiB of cgroup /sys/fs/cgroup/box; open files allow 262080) \
+            "2048 connections (16KiB each of a quarter of 256MiB of cgroup /sys/fs/cgroup/box; open files allow 262064) \
              and 32MiB of buffers (a quarter of 256MiB of cgroup /sys/fs/cgroup/box)"
         );
         assert!(
-            text(&[], 1 << 40).starts_with("262080 connections (half of 1048576 open files; memory allows ")
+            text(&[], 1 << 40).starts_with("262064 connections (half of 1048576 open files; memory allows ")
         );
         let set = text(&[("max-connections", "9"), ("buffer-memory", "8MiB")], 1 << 40);
         assert_eq!(set, "9 connections (--max-connections) and 8MiB of buffers (--buffer-memory)");

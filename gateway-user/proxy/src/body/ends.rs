@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_http::h1::BodyError;
 use gateway_http::head::Fields;
-use gateway_io::Chunk;
+use gateway_io::{Chunk, RecvHalf, SendHalf};
 
 use super::pacing::SendTimeout;
 
@@ -18,6 +18,10 @@ pub(crate) trait Source {
     fn try_next(&mut self) -> Option<Result<Piece, PumpError>>;
     /// The next piece, waited for at most that long.
     async fn next(&mut self, wait: Duration) -> Result<Piece, PumpError>;
+    /// The half that it is received by, if all that comes is content.
+    fn plain(&mut self) -> Option<&mut RecvHalf> {
+        None
+    }
     /// Forgets the trailers whose name `keep` does not want. Called once the body is at its end.
     fn retain_trailers(&mut self, keep: impl FnMut(&[u8]) -> bool);
     /// The trailers of a body that is at its end.
@@ -42,6 +46,10 @@ pub(crate) trait Sink {
     /// own the connection's is enough.
     async fn ready(&mut self, _timeout: SendTimeout) -> Result<(), PumpError> {
         Ok(())
+    }
+    /// The half that it is sent by, if content goes as it is.
+    fn plain(&mut self) -> Option<&mut SendHalf> {
+        None
     }
     /// Sends what is queued, as long as the receiver takes some of it.
     async fn flush(&mut self, timeout: SendTimeout) -> Result<(), PumpError>;

@@ -4,4 +4,5 @@ pub(crate) mod account;
 pub(crate) mod admitted;
 pub(crate) mod raw;
 pub(crate) mod server;
+mod splice;
 pub(crate) mod tunnel;

@@ -73,6 +73,10 @@ impl Source for RawSource<'_> {
         self.take(received)
     }
 
+    fn plain(&mut self) -> Option<&mut RecvHalf> {
+        Some(&mut *self.from).filter(|from| from.is_plain())
+    }
+
     fn retain_trailers(&mut self, _: impl FnMut(&[u8]) -> bool) {}
 
     fn trailers(&self) -> Fields<'_> {
@@ -93,6 +97,10 @@ impl Sink for RawSink<'_> {
 
     fn has_queued(&self) -> bool {
         self.to.queued() > 0
+    }
+
+    fn plain(&mut self) -> Option<&mut SendHalf> {
+        Some(&mut *self.to).filter(|to| to.is_plain())
     }
 
     async fn flush(&mut self, timeout: SendTimeout) -> Result<(), PumpError> {

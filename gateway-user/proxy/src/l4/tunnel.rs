@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use gateway_http::head::Fields;
 use gateway_io::{now, sleep};
 
+use super::splice;
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::body::ends::{Piece, PumpError, Sink, Source};
@@ -80,6 +81,31 @@ impl Traffic {
     /// True if the client has had everything up to the backend's end.
     pub(crate) fn is_delivered(&self) -> bool {
         self.delivered.get()
+    }
+
+    /// [`left`](Self::left), if it is anything.
+    ///
+    /// # Errors
+    /// The tunnel has been idle for as long as it may.
+    pub(super) fn left_of_any(&self) -> Result<Duration, PumpError> {
+        Some(self.left()).filter(|left| !left.is_zero()).ok_or(PumpError::SourceTimeout)
+    }
+
+    /// Waits as long as the limit that held when the wait began is the one that holds.
+    ///
+    /// # Errors
+    /// Those of the wait; [`PumpError::SourceTimeout`] when another limit holds from now on.
+    pub(super) async fn within<T>(
+        &self,
+        wait: impl Future<Output = Result<T, PumpError>>,
+    ) -> Result<T, PumpError> {
+        let half_closed = self.half_closed.get();
+        let mut wait = pin!(wait);
+        poll_fn(|cx| match self.half_closed.get() == half_closed {
+            true => wait.as_mut().poll(cx),
+            false => Poll::Ready(Err(PumpError::SourceTimeout)),
+        })
+        .await
     }
 
     /// How long the tunnel may still be idle.
@@ -173,6 +199,7 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
             budget.take().await;
             let Piece { data, finished, .. } =
                 next(from, traffic).await.map_err(|error| side.broken(&error))?;
+            let is_long = data.as_ref().is_some_and(|data| data.len() >= splice::LONG);
             if let Some(data) = data {
                 side.count(context, traffic, data.len());
                 to.queue(data);
@@ -183,6 +210,14 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
                 to.finish(Fields::default());
             }
             to.flush(send_timeout).await.map_err(|error| side.broken(&error))?;
+            if is_long && let (Some(from), Some(to)) = (from.plain(), to.plain()) {
+                let count = |bytes| {
+                    side.count(context, traffic, bytes);
+                    context.metrics.borrow_mut().counters.tunnel_bytes_spliced += bytes as u64;
+                };
+                let moved = splice::run((from, to), send_timeout, traffic, count).await;
+                moved.map_err(|error| side.broken(&error))?;
+            }
         }
         match side {
             Side::Client => traffic.taken.set(true),
@@ -198,18 +233,8 @@ async fn next<S: Source>(from: &mut S, traffic: &Traffic) -> Result<Piece, PumpE
         return piece;
     }
     loop {
-        let left = traffic.left();
-        if left.is_zero() {
-            return Err(PumpError::SourceTimeout);
-        }
-        let half_closed = traffic.half_closed.get();
-        let mut next = pin!(from.next(left));
-        let next = poll_fn(|cx| match traffic.half_closed.get() == half_closed {
-            true => next.as_mut().poll(cx),
-            // Another limit holds from now on.
-            false => Poll::Ready(Err(PumpError::SourceTimeout)),
-        });
-        match next.await {
+        let left = traffic.left_of_any()?;
+        match traffic.within(from.next(left)).await {
             Err(PumpError::SourceTimeout) => {}
             piece => return piece,
         }

@@ -11,7 +11,7 @@ use gateway_io::Driver;
 use gateway_testkit::wait::{WAIT_TIMEOUT, until};
 
 use crate::on_every_driver;
-use crate::peer::{Peer, accepting, is_reset, reset};
+use crate::peer::{Peer, accepting, echo, is_reset, reset};
 use crate::support::Gateway;
 use crate::support::ir::Config;
 
@@ -22,6 +22,7 @@ on_every_driver![
     a_backends_reset_reaches_the_client,
     a_slow_reader_slows_its_sender,
     everything_arrives_before_an_end,
+    much_and_little_arrive_in_order,
 ];
 
 /// A gateway before a backend whose connections are handed out.
@@ -115,6 +116,35 @@ fn a_slow_reader_slows_its_sender(driver: Driver) {
             rest -= to.read(&mut piece).unwrap();
         }
     }
+}
+
+/// Much of each direction is moved without a copy, what is little is not, and nothing is lost from one to the other.
+fn much_and_little_arrive_in_order(driver: Driver) {
+    let gateway = Gateway::start(driver, &Config::to_tcp(&[echo()]));
+    let spliced = || gateway.metrics().counters.tunnel_bytes_spliced;
+    let client = Peer::connect(gateway.address);
+    let (mut reader, mut writer) = (client.0.try_clone().unwrap(), client.0.try_clone().unwrap());
+    let large: Vec<u8> = (0..6_000_000_u32).map(|at| (at ^ (at >> 9)) as u8).collect();
+    for round in 1..=3 {
+        thread::scope(|scope| {
+            scope.spawn(|| writer.write_all(&large).unwrap());
+            let mut back = vec![0; large.len()];
+            reader.read_exact(&mut back).unwrap();
+            assert!(back == large, "round {round}");
+        });
+        for length in (1..40).chain([1000, 20_000]) {
+            (&client.0).write_all(&large[..length]).unwrap();
+            let mut back = vec![0; length];
+            reader.read_exact(&mut back).unwrap();
+            assert!(back == large[..length], "{length}");
+        }
+    }
+    assert!(spliced() > 6_000_000, "{}", spliced());
+    client.finish();
+    gateway.until("the end", |counters| counters.tunnels == 0);
+    let counters = gateway.metrics().counters;
+    assert_eq!(counters.tunnel_bytes_sent, counters.tunnel_bytes_received);
+    assert_eq!(counters.tunnel_bytes_sent, 3 * (6_000_000 + 39 * 40 / 2 + 21_000));
 }
 
 fn everything_arrives_before_an_end(driver: Driver) {

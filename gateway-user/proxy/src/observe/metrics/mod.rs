@@ -140,6 +140,8 @@ counters! {
     tunnel_bytes_received: Total,
     /// Bytes that clients were sent through tunnels.
     tunnel_bytes_sent: Total,
+    /// Bytes of tunnels, of either direction, that went from socket to socket without a copy.
+    tunnel_bytes_spliced: Total,
     /// Tunnels ended because no byte came from either side for too long.
     tunnels_idle_closed: Total,
     /// Tunnels ended by a drain.
