@@ -80,6 +80,14 @@ pub const UNSHARE: Need = Need { program: "unshare", package: "util-linux" };
 pub const H2LOAD: Need = Need { program: "h2load", package: "nghttp2-client" };
 /// A client of HTTP/2 alone.
 pub const NGHTTP: Need = Need { program: "nghttp", package: "nghttp2-client" };
+/// A server behind TCPRoutes, with its client.
+pub const POSTGRES: Need = Need { program: "psql", package: "postgresql" };
+/// A server behind TCPRoutes.
+pub const REDIS: Need = Need { program: "redis-server", package: "redis-server" };
+/// Its client.
+pub const REDIS_CLI: Need = Need { program: "redis-cli", package: "redis-tools" };
+/// Server and client that send as fast as they can.
+pub const IPERF: Need = Need { program: "iperf3", package: "iperf3" };
 /// A peer.
 pub const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.

@@ -1,8 +1,4 @@
-//! A database through a TCPRoute: PostgreSQL's server and client as Debian has them. Where they are not installed that is printed.
-
-mod common;
-#[path = "common/tcp.rs"]
-mod tcp;
+//! PostgreSQL: statements, and rows copied both ways.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::chown;
@@ -12,11 +8,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
-use common::{metric, text, with_gateway};
 use gateway_testkit::process::Guarded;
 use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
+
+use crate::common::{metric, text, with_gateway};
+use crate::tcp;
 
 /// An ordinary user, since the server refuses to be root.
 const NOBODY: u32 = 65534;
@@ -106,7 +104,7 @@ fn psql_asks_and_copies_both_ways() {
         println!("postgresql is not installed: not run");
         return;
     };
-    with_gateway("databases", move |_, running| {
+    with_gateway("servers-postgres", move |_, running| {
         let dir = Scratch::new("postgres").unwrap();
         let _server = server(&programs, dir.path());
         let resources = [tcp::gateway(&[("pg", 5432)]), tcp::route("team2", "pg", 15432, "")].concat();
