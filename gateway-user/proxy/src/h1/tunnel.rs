@@ -9,7 +9,8 @@ use crate::backend::tunnel_ends;
 use crate::connection::info::ConnInfo;
 use crate::l4::account::TunnelAccount;
 use crate::l4::raw::{RawSink, RawSource};
-use crate::l4::tunnel::{self, Traffic};
+use crate::l4::traffic::Traffic;
+use crate::l4::tunnel;
 use crate::upstream::Lease;
 
 /// How long a client may take for the end of its tunnel.

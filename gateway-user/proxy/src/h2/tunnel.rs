@@ -16,7 +16,8 @@ use super::source::H2Source;
 use crate::Reason;
 use crate::backend::tunnel_ends;
 use crate::l4::account::TunnelAccount;
-use crate::l4::tunnel::{self, Traffic};
+use crate::l4::traffic::Traffic;
+use crate::l4::tunnel;
 use crate::upstream::Lease;
 
 /// A request whose stream and backend have changed protocols.

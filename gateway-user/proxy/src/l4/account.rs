@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::tunnel::Traffic;
+use super::traffic::Traffic;
 use crate::Reason;
 use crate::connection::info::ConnInfo;
 use crate::context::WorkerContext;

@@ -5,4 +5,5 @@ pub(crate) mod admitted;
 pub(crate) mod raw;
 pub(crate) mod server;
 mod splice;
+pub(crate) mod traffic;
 pub(crate) mod tunnel;

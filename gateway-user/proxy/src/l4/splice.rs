@@ -5,7 +5,7 @@ use std::io;
 
 use gateway_io::{Pipe, RecvHalf, SendHalf, Spliced, pause};
 
-use super::tunnel::Traffic;
+use super::traffic::Traffic;
 use crate::body::ends::PumpError;
 use crate::body::flush::flush_pipe;
 use crate::body::pacing::SendTimeout;
