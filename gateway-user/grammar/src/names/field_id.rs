@@ -1,6 +1,11 @@
 //! The fields of a head that framing, connections or routing depend on, found by length and first letter:
 //! every name of every message is asked.
 
+use super::alias::is_alias;
+
+/// The field in which backends are told of a client's certificate.
+const CLIENT_CERT: &[u8] = b"x-forwarded-client-cert";
+
 /// The fields that framing, connections or routing depend on; every other name is [`FieldId::Other`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -30,6 +35,8 @@ pub enum FieldId {
     Trailer,
     /// `Upgrade`
     Upgrade,
+    /// `X-Forwarded-Client-Cert`, and its aliases with `_`: a client's word about a certificate that nobody saw
+    ForwardedClientCert,
     /// `x-sluice-reason`, see [`super::REASON_HEADER`]
     SluiceReason,
 }
@@ -51,6 +58,8 @@ impl FieldId {
             15 => (b"x-sluice-reason", Self::SluiceReason),
             16 => (b"proxy-connection", Self::ProxyConnection),
             17 => (b"transfer-encoding", Self::TransferEncoding),
+            // A server that knows fields by CGI variables takes an alias for the field.
+            23 if is_alias(name, CLIENT_CERT) => return Self::ForwardedClientCert,
             _ => return Self::Other,
         };
         // Most names of these lengths differ in their first letter already.
@@ -58,10 +67,19 @@ impl FieldId {
         if may_be && name.eq_ignore_ascii_case(known) { id } else { Self::Other }
     }
 
-    /// True if the field is never forwarded as received: it speaks about one connection (RFC 9110 section
+    /// True if the field is the gateway's to write: it speaks about one connection (RFC 9110 section
     /// 7.6.1), or the gateway writes it (`Host`, `Content-Length`). These are the names of [`super::FIELDS`]
     /// with [`super::GATEWAY_WRITES`].
     pub fn is_ours_to_write(self) -> bool {
+        !matches!(
+            self,
+            Self::Other | Self::Expect | Self::ForwardedClientCert | Self::SluiceReason | Self::Trailer
+        )
+    }
+
+    /// True if the field is never forwarded as received: it is [ours to write](Self::is_ours_to_write), or says what only the
+    /// gateway can know. Filters may write one of the latter.
+    pub fn is_never_forwarded(self) -> bool {
         !matches!(self, Self::Other | Self::Expect | Self::SluiceReason | Self::Trailer)
     }
 }

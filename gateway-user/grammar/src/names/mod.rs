@@ -1,8 +1,10 @@
 //! Field names that mean something to a gateway: one table for the checks of routes, for filters and for the
 //! codec.
 
+mod alias;
 mod field_id;
 
+pub use alias::is_alias;
 pub use field_id::FieldId;
 
 use crate::token::eq_ignore_case;
@@ -142,13 +144,6 @@ pub fn is_forbidden_trailer(name: &[u8]) -> bool {
 /// without case.
 pub fn is_proxy_field(name: &[u8]) -> bool {
     has(name, TRUSTED, is_alias)
-}
-
-/// True if two field names are one to a server that hands fields on as variables of the environment, as CGI
-/// does (RFC 3875 section 4.1.18): letters compare without case, and `_` is `-`.
-pub fn is_alias(one: &[u8], other: &[u8]) -> bool {
-    let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    one.len() == other.len() && one.iter().map(fold).eq(other.iter().map(fold))
 }
 
 #[cfg(test)]

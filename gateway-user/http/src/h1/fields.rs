@@ -169,7 +169,7 @@ fn slot(bytes: &[u8], line: usize, header: &Header<'_>) -> Option<(Slot, usize)>
         name: Span::new(line..name_end)?,
         value: Span::new(value_start..value_end)?,
         id,
-        hop: id.is_ours_to_write(),
+        hop: id.is_never_forwarded(),
         canonical,
     };
     Some((slot, value_end + blanks + 2))

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use gateway_grammar::FieldId;
 use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::path::{self, MergeSlashes};
 use gateway_http::grpc;
@@ -34,9 +35,14 @@ impl FieldLines for Lines<'_> {
     fn find(&self, name: &str, from: usize) -> Option<(usize, &[u8])> {
         let mut lines = self.0.iter().enumerate().skip(from);
         lines
-            .find(|(_, field)| field.name.eq_ignore_ascii_case(name.as_bytes()))
+            .find(|(_, field)| field.name.eq_ignore_ascii_case(name.as_bytes()) && is_shown(field.id))
             .map(|(at, field)| (at, field.value))
     }
+}
+
+/// True if rules see the field: a client's word about its certificate matches nothing.
+fn is_shown(id: FieldId) -> bool {
+    id != FieldId::ForwardedClientCert
 }
 
 impl<W: Wire> Exchange<'_, W> {

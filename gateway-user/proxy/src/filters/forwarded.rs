@@ -146,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn nobody_speaks_of_a_certificate_but_the_gateway() {
+        for trusted in [false, true] {
+            for name in ["X-Forwarded-Client-Cert", "x_forwarded_client_cert", "X-FORWARDED_CLIENT-CERT"] {
+                assert_eq!(
+                    forwarded(trusted, &format!("{name}: Hash=1\r\n{name}: By=x\r\n")),
+                    FRESH,
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_trusted_chain_is_continued_in_one_line() {
         let chain =
             "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7, 8.8.8.8\r\nX-Forwarded-Proto: https\r\n";
