@@ -19,6 +19,18 @@ pub enum HandshakeError {
     NoCommonParameters,
     /// The client asks for application protocols of which we speak none.
     NoApplicationProtocol,
+    /// The listener asks for a certificate, and the client has shown none.
+    ClientCertificateRequired,
+    /// The client's certificate, or one of its issuers', has expired.
+    ClientCertificateExpired,
+    /// One of them is not valid yet.
+    ClientCertificateNotYetValid,
+    /// No authority that the listener trusts has signed the client's certificate.
+    ClientCertificateUnknownCa,
+    /// The client's certificate is not for clients (RFC 5280 section 4.2.1.12).
+    ClientCertificateBadUsage,
+    /// Anything else that is wrong with the client's certificate, or the proof that it is the client's.
+    ClientCertificateInvalid,
     /// The client refused us: an alert, such as for a certificate that it does not trust.
     ClientAlert,
     /// The client closed or broke the connection.
@@ -31,7 +43,7 @@ pub enum HandshakeError {
 
 impl HandshakeError {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 17] = [
         Self::NotTls,
         Self::BadHello,
         Self::UnrecognizedName,
@@ -39,6 +51,12 @@ impl HandshakeError {
         Self::NoCommonVersion,
         Self::NoCommonParameters,
         Self::NoApplicationProtocol,
+        Self::ClientCertificateRequired,
+        Self::ClientCertificateExpired,
+        Self::ClientCertificateNotYetValid,
+        Self::ClientCertificateUnknownCa,
+        Self::ClientCertificateBadUsage,
+        Self::ClientCertificateInvalid,
         Self::ClientAlert,
         Self::ClientClosed,
         Self::Timeout,
@@ -55,6 +73,12 @@ impl HandshakeError {
             Self::NoCommonVersion => "no_common_version",
             Self::NoCommonParameters => "no_common_parameters",
             Self::NoApplicationProtocol => "no_application_protocol",
+            Self::ClientCertificateRequired => "client_certificate_required",
+            Self::ClientCertificateExpired => "client_certificate_expired",
+            Self::ClientCertificateNotYetValid => "client_certificate_not_yet_valid",
+            Self::ClientCertificateUnknownCa => "client_certificate_unknown_ca",
+            Self::ClientCertificateBadUsage => "client_certificate_bad_usage",
+            Self::ClientCertificateInvalid => "client_certificate_invalid",
             Self::ClientAlert => "client_alert",
             Self::ClientClosed => "client_closed",
             Self::Timeout => "timeout",
@@ -67,6 +91,13 @@ impl HandshakeError {
     pub fn alert(self) -> Option<[u8; 7]> {
         let description = match self {
             Self::NotTls | Self::ClientClosed | Self::ClientAlert | Self::Timeout => return None,
+            // Certificates come under the keys of a session, which says it.
+            Self::ClientCertificateRequired
+            | Self::ClientCertificateExpired
+            | Self::ClientCertificateNotYetValid
+            | Self::ClientCertificateUnknownCa
+            | Self::ClientCertificateBadUsage
+            | Self::ClientCertificateInvalid => return None,
             Self::BadHello => 50,
             Self::UnrecognizedName => 112,
             Self::NoCertificate => 80,
@@ -92,7 +123,23 @@ impl From<&rustls::Error> for HandshakeError {
                 | No::ServerTlsVersionIsDisabledByOurConfig,
             ) => Self::NoCommonVersion,
             Error::PeerIncompatible(_) => Self::NoCommonParameters,
+            Error::NoCertificatesPresented => Self::ClientCertificateRequired,
+            Error::InvalidCertificate(error) => Self::of_certificate(error),
             _ => Self::Protocol,
+        }
+    }
+}
+
+impl HandshakeError {
+    /// The reason for which a client's certificate is refused.
+    fn of_certificate(error: &rustls::CertificateError) -> Self {
+        use rustls::CertificateError as Bad;
+        match error {
+            Bad::Expired | Bad::ExpiredContext { .. } => Self::ClientCertificateExpired,
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => Self::ClientCertificateNotYetValid,
+            Bad::UnknownIssuer => Self::ClientCertificateUnknownCa,
+            Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => Self::ClientCertificateBadUsage,
+            _ => Self::ClientCertificateInvalid,
         }
     }
 }

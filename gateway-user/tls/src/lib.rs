@@ -10,7 +10,10 @@
 
 mod authorities;
 mod backend_error;
+mod cipher_suite;
 mod client;
+mod client_trust;
+mod forwarded_cert;
 mod handshake_error;
 pub mod hello;
 mod identity;
@@ -19,10 +22,12 @@ mod peer;
 mod pem;
 mod public_key;
 mod server;
+mod server_session;
 mod session;
 mod side;
 mod stream;
 mod tickets;
+mod validity;
 mod verifier;
 
 use std::sync::Arc;
@@ -31,7 +36,10 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use authorities::{AUTHORITIES_MAX, AuthoritiesError, read_authorities, read_bundle};
 pub use backend_error::BackendTlsError;
+pub use cipher_suite::CipherSuite;
 pub use client::{ClientOptions, ClientTls, is_server_name};
+pub use client_trust::{ClientMode, ClientTrust};
+pub use forwarded_cert::forwarded_client_cert;
 pub use handshake_error::HandshakeError;
 pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 pub use ocsp::{Staple, StapleError};

@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
-use crate::{Identity, IdentityError, ListenerTickets, Staple, provider};
+use crate::tickets::sealing_only;
+use crate::{CipherSuite, ClientTrust, Identity, IdentityError, ListenerTickets, Staple, provider};
 
 /// The application protocols that we speak, best first. A client that offers `http/1.0` alone, as curl 7.88
 /// to 8.4 does with `--http1.0`, sends messages that are read like others of HTTP/1.
@@ -53,7 +56,17 @@ pub enum Version {
 
 /// Certificates and settings of a listener, ready for handshakes. A clone shares them.
 #[derive(Clone)]
-pub struct ServerTls(pub(crate) Arc<ServerConfig>);
+pub struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) clients: Option<Arc<ClientChecks>>,
+}
+
+/// The checks of clients' certificates.
+pub(crate) struct ClientChecks {
+    pub(crate) trust: Arc<ClientTrust>,
+    /// The configuration for handshakes that must not resume a session.
+    pub(crate) full: Arc<ServerConfig>,
+}
 
 /// The certificates to choose from, in the order of the listener.
 #[derive(Debug)]
@@ -97,8 +110,12 @@ impl Credential {
 pub struct ServerOptions<'a> {
     /// The oldest version.
     pub min: MinVersion,
+    /// The suites that may be used; all if there are none. A version none of whose suites is among them is not spoken.
+    pub suites: &'a [CipherSuite],
     /// Its session tickets; without them every handshake is a full one.
     pub tickets: Option<ListenerTickets<'a>>,
+    /// Asks clients for a certificate, and checks it.
+    pub clients: Option<&'a Arc<ClientTrust>>,
     /// The application protocols that are offered.
     pub offer: Offer,
 }
@@ -138,11 +155,16 @@ impl ServerTls {
             MinVersion::Tls12 => &[&TLS13, &TLS12][..],
             MinVersion::Tls13 => &[&TLS13],
         };
-        let builder = ServerConfig::builder_with_provider(provider())
+        let builder = ServerConfig::builder_with_provider(limited(options.suites))
             .with_protocol_versions(versions)
             .map_err(|_| IdentityError::BadKey)?;
-        let mut config =
-            builder.with_no_client_auth().with_cert_resolver(Arc::new(CertResolver(credentials)));
+        let builder = match options.clients {
+            Some(trust) => {
+                builder.with_client_cert_verifier(Arc::clone(trust) as Arc<dyn ClientCertVerifier>)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(CertResolver(credentials)));
         let offered = ALPN.into_iter().filter(|name| match options.offer {
             Offer::Nothing => false,
             Offer::Http1 => *name != HTTP2,
@@ -155,11 +177,32 @@ impl ServerTls {
         // them rustls takes no early data, and this is how much of it is passed over.
         config.max_early_data_size = 0;
         if let Some(tickets) = options.tickets {
-            config.ticketer = tickets.producer();
+            config.ticketer = tickets.producer(options.clients.map(|trust| &**trust));
             config.max_early_data_size = EARLY_DATA_SKIPPED;
         }
-        Ok(Self(Arc::new(config)))
+        let clients = options.clients.map(|trust| {
+            let mut full = config.clone();
+            full.ticketer = sealing_only(&config.ticketer);
+            Arc::new(ClientChecks { trust: Arc::clone(trust), full: Arc::new(full) })
+        });
+        Ok(Self { config: Arc::new(config), clients })
     }
+
+    /// True if clients are asked for a certificate.
+    pub fn asks_clients(&self) -> bool {
+        self.clients.is_some()
+    }
+}
+
+/// Our crypto provider with these suites alone, if there are any.
+fn limited(suites: &[CipherSuite]) -> Arc<CryptoProvider> {
+    let all = provider();
+    if suites.is_empty() {
+        return all;
+    }
+    let mut own = CryptoProvider::clone(&all);
+    own.cipher_suites.retain(|one| suites.iter().any(|suite| suite.id == one.suite()));
+    Arc::new(own)
 }
 
 impl CredentialInner {

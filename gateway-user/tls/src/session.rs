@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use rustls::HandshakeKind;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError};
+use rustls::{CommonState, HandshakeKind};
 
 use crate::server::{HTTP2, Protocol};
 use crate::side::{ClientSide, ServerSide, SessionError, Side};
-use crate::{BackendTlsError, ClientTls, HandshakeError, ServerTls, Version};
+use crate::{BackendTlsError, ClientTls, Version};
 
 /// The most bytes that a record adds to its content: header, content type, nonce and tag of any suite there
 /// is.
@@ -38,27 +38,6 @@ pub type ServerSession = TlsSession<ServerSide>;
 /// The client's side, towards a backend.
 pub type ClientSession = TlsSession<ClientSide>;
 
-impl ServerSession {
-    /// A session that waits for its ClientHello.
-    ///
-    /// # Errors
-    /// The settings contradict each other, which those of [`ServerTls::new`] do not.
-    pub fn new(tls: &ServerTls) -> Result<Self, HandshakeError> {
-        let connection = ServerSide::new(tls.0.clone()).map_err(|error| HandshakeError::from(&error))?;
-        Ok(Self::of(connection))
-    }
-}
-
-impl ServerSession {
-    /// True if the next bytes may have it sign: until the client has said what it can, twice if it is asked again
-    /// (RFC 8446 section 4.1.4).
-    pub fn may_sign(&self) -> bool {
-        let common = self.connection.common();
-        common.protocol_version().is_none()
-            || common.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest)
-    }
-}
-
 impl ClientSession {
     /// A session whose ClientHello comes out of the first call of [`receive`](Self::receive), without input.
     ///
@@ -72,7 +51,7 @@ impl ClientSession {
 }
 
 impl<S: Side> TlsSession<S> {
-    fn of(connection: S) -> Self {
+    pub(crate) fn of(connection: S) -> Self {
         Self { connection, peer_closed: false, broken: false, said_goodbye: false }
     }
 
@@ -195,6 +174,10 @@ impl<S: Side> TlsSession<S> {
     /// Hands over what the session itself has to send: replies to key updates.
     fn flush(&mut self, out: &mut impl Outgoing) -> Result<(), S::Error> {
         self.receive(&mut [], out, &mut |_| {}).map(drop)
+    }
+
+    pub(crate) fn common(&self) -> &CommonState {
+        self.connection.common()
     }
 
     /// True if the handshake still goes on.

@@ -16,6 +16,7 @@ use crate::authorities;
 use crate::peer::{ClientTlsError, PeerName, certificate};
 use crate::provider;
 use crate::server::covers;
+use crate::validity::check_validity;
 
 /// Trusts chains to some authorities, for some names.
 pub(crate) struct BackendVerifier {
@@ -103,19 +104,6 @@ fn is_like(wanted: &PeerName, shown: &GeneralName<'_>) -> bool {
         (PeerName::Uri(wanted), GeneralName::URI(shown)) => wanted == shown,
         _ => false,
     }
-}
-
-fn check_validity(end_entity: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-    let bad = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
-    let (_, parsed) = X509Certificate::from_der(end_entity).map_err(bad)?;
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    if now > parsed.validity().not_after.timestamp() {
-        return Err(Error::InvalidCertificate(CertificateError::Expired));
-    }
-    if now < parsed.validity().not_before.timestamp() {
-        return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
-    }
-    Ok(())
 }
 
 impl ServerCertVerifier for BackendVerifier {

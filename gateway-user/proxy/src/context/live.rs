@@ -222,7 +222,7 @@ fn server(
     let tickets = config.tickets.as_ref();
     let tickets =
         tickets.map(|keys| ListenerTickets { keys, gateway: &gateway, listener: &listener.id.listener });
-    let options = ServerOptions { min, tickets, offer };
+    let options = ServerOptions { min, tickets, offer, ..ServerOptions::default() };
     ServerTls::with(shown.collect::<Result<_, _>>()?, options)
 }
 

@@ -6,6 +6,7 @@
 
 mod key;
 mod roots;
+mod sealing;
 mod state;
 
 use std::fmt;
@@ -15,8 +16,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::server::ProducesTickets;
 use sha2::{Digest as _, Sha256};
 
+use crate::{ClientMode, ClientTrust};
+
 use key::Ring;
 use state::State;
+
+pub(crate) use sealing::sealing_only;
 
 pub use key::TicketSecret;
 pub use roots::TicketRoots;
@@ -79,11 +84,29 @@ impl Tickets {
 }
 
 impl ListenerTickets<'_> {
-    /// The one that seals and opens them.
-    pub(crate) fn producer(self) -> Arc<dyn ProducesTickets> {
-        let scope = Sha256::new().chain_update(b"listener ").chain_update(self.listener).finalize().into();
+    /// The one that seals and opens them, for sessions whose clients have passed this check.
+    pub(crate) fn producer(self, clients: Option<&ClientTrust>) -> Arc<dyn ProducesTickets> {
+        let scope = scope(self.listener, clients);
         Arc::new(Ticketer { keys: Arc::clone(&self.keys.0), gateway: self.gateway.into(), scope })
     }
+}
+
+/// The scope of a listener's tickets. Whoever resumes a session has passed the checks of that session, so these must be those of the
+/// listener, to the last authority.
+fn scope(listener: &str, clients: Option<&ClientTrust>) -> TicketScope {
+    let mut hash = Sha256::new().chain_update(b"listener ").chain_update(listener);
+    if let Some(clients) = clients {
+        // No name has a byte of 0.
+        hash.update([
+            0,
+            match clients.mode() {
+                ClientMode::ValidOnly => 1,
+                ClientMode::InsecureFallback => 2,
+            },
+        ]);
+        clients.digests().iter().for_each(|digest| hash.update(digest));
+    }
+    hash.finalize().into()
 }
 
 /// Seconds since 1970.

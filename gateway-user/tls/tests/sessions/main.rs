@@ -1,5 +1,6 @@
 //! Sessions against rustls' own client, over memory.
 
+mod clients;
 mod common;
 
 use std::io::{Read as _, Write as _};
