@@ -51,7 +51,7 @@ pub enum SubjectAltName {
 }
 
 /// Certificates of authorities, out of one object.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct TrustBundle {
     /// Where they are from.
     pub source: TrustSource,

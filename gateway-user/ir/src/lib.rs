@@ -35,7 +35,9 @@ pub use route::{
     WeightedBackend, WeightedTarget,
 };
 pub use settings::{ListenerSettings, Setting, Unit};
-pub use tls::{Certificate, ListenerTls, PrivateKey, Staple, TlsVersion};
+pub use tls::{
+    Certificate, ClientValidation, ClientValidationMode, ListenerTls, PrivateKey, Staple, TlsVersion,
+};
 pub use topology::{AttachedRoutes, Bind, BindAddress, Ir, Listener, MatchHostname, Opening, Serve};
 pub use validate::check_name;
 

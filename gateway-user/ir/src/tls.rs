@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::ObjectName;
+use crate::{ObjectName, TrustBundle};
 
 /// TLS settings of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
@@ -19,6 +19,41 @@ pub struct ListenerTls {
     /// listeners of a bind one at most.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_default: bool,
+    /// The cipher suites that may be used, by IANA's names; all that there are if it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cipher_suites: Vec<Box<str>>,
+    /// The check of clients' certificates; without one, clients are asked for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<ClientValidation>,
+    /// Backends are told of the client's certificate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forward_client_cert: bool,
+}
+
+impl ListenerTls {
+    /// True if no client can pass the check of its certificate.
+    pub fn trusts_nobody(&self) -> bool {
+        self.clients.as_ref().is_some_and(|clients| clients.trust.is_empty())
+    }
+}
+
+/// A check of clients' certificates (GEP-91).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct ClientValidation {
+    /// The authorities that are trusted, without repeats. None: every handshake fails, whatever the mode.
+    pub trust: Vec<Arc<TrustBundle>>,
+    /// The strictness.
+    pub mode: ClientValidationMode,
+}
+
+/// The strictness of a check of clients' certificates (GEP-91).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ClientValidationMode {
+    /// A client without a valid certificate is refused.
+    #[default]
+    AllowValidOnly,
+    /// It is let in, as one without a certificate.
+    AllowInsecureFallback,
 }
 
 /// Versions of TLS.
@@ -119,7 +154,7 @@ mod tests {
         let tls = ListenerTls {
             certificates: vec![Arc::new(certificate)],
             min_version: TlsVersion::Tls13,
-            is_default: false,
+            ..ListenerTls::default()
         };
         let texts = [format!("{tls:?}"), format!("{tls:#?}"), serde_json::to_string(&tls).unwrap()];
         for text in texts {

@@ -17,7 +17,7 @@ use crate::table::condition::ValueTest;
 use crate::table::{Entry, Mismatch};
 use crate::{BindTable, ListenerInfo, RequestView, RouteMiss, Rule, Selected, Snapshot, WorkerRegexes};
 pub use connection::{explain_connection, explain_tls};
-use text::{bind_text, header_lines, hostname_text, list, path_text, place, text};
+use text::{bind_text, clients_text, failing, header_lines, hostname_text, list, path_text, place, text};
 
 /// The steps of a lookup and its result. Prints as one line a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,9 +152,12 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
     }
     let certificates = tls.map(|tls| tls.certificates.as_slice()).unwrap_or_default();
     let secrets = certificates.iter().map(|certificate| format!("Secret {}", certificate.secret));
-    match certificates.is_empty() {
-        true => Err(format!("handshake fails, no_certificate: listener {} takes {asks}", listener.text)),
-        false => Ok(Some(format!("listener {} secures {asks} with {}", listener.text, list(secrets)))),
+    match failing(tls, &listener.text, &asks) {
+        Some(failing) => Err(failing),
+        None => {
+            let clients = clients_text(tls);
+            Ok(Some(format!("listener {} secures {asks} with {}{clients}", listener.text, list(secrets))))
+        }
     }
 }
 

@@ -28,6 +28,10 @@ pub const HTTP2_BACKENDS: &str = "http2-backends";
 pub const BACKEND_TLS: &str = "backend-tls";
 /// TLS that ends at the listener.
 pub const TLS_TERMINATE: &str = "tls-terminate";
+/// Checks of clients' certificates at a listener.
+pub const CLIENT_CERTIFICATES: &str = "client-certificates";
+/// A choice of cipher suites.
+pub const CIPHER_SUITES: &str = "cipher-suites";
 /// A lowest version of TLS.
 pub const TLS_MIN_VERSION: &str = "tls-min-version";
 
@@ -51,6 +55,8 @@ pub const KNOWN: &[&str] = &[
     BACKEND_TLS,
     TLS_TERMINATE,
     TLS_MIN_VERSION,
+    CLIENT_CERTIFICATES,
+    CIPHER_SUITES,
     TCP,
     TLS_ROUTES,
     PROXY_HEADERS,
@@ -101,8 +107,12 @@ pub fn of_action(rule: &HttpRule) -> Needs {
 /// The needs of a listener.
 pub fn of_listener(listener: &Listener) -> Needs {
     let min = listener.tls.as_ref().is_some_and(|tls| tls.min_version != TlsVersion::default());
+    let checks = listener.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let suites = listener.tls.as_ref().is_some_and(|tls| !tls.cipher_suites.is_empty());
     let serve = listener.serve;
     sorted([
+        (checks, CLIENT_CERTIFICATES),
+        (suites, CIPHER_SUITES),
         (serve.terminates_tls(), TLS_TERMINATE),
         (min, TLS_MIN_VERSION),
         (serve == Serve::Tcp, TCP),

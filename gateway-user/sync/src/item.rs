@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    BackendTls, BindAddress, Certificate, ClusterKey, Endpoints, Hostname, Ir, ListenerId, ListenerSettings,
-    MatchHostname, ObjectName, Placement, Route, Serve, TlsVersion, TrustBundle, TrustSource,
+    BackendTls, BindAddress, Certificate, ClientValidationMode, ClusterKey, Endpoints, Hostname, Ir,
+    ListenerId, ListenerSettings, MatchHostname, ObjectName, Placement, Route, Serve, TlsVersion,
+    TrustBundle, TrustSource,
 };
 use gateway_tls::TicketSecret;
 
@@ -144,6 +145,21 @@ pub struct ListenerTlsItem {
     pub min_version: TlsVersion,
     /// Takes handshakes without a server name.
     pub is_default: bool,
+    /// Cipher suites that may be used; empty for all.
+    pub cipher_suites: Vec<Box<str>>,
+    /// The check of clients' certificates.
+    pub clients: Option<ClientsItem>,
+    /// Backends are told of the client's certificate.
+    pub forward_client_cert: bool,
+}
+
+/// A check of clients' certificates with authorities by their sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientsItem {
+    /// Sources of the authorities, in order.
+    pub trust: Vec<TrustSource>,
+    /// The strictness.
+    pub mode: ClientValidationMode,
 }
 
 /// A route's place on a listener.

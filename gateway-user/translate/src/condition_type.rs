@@ -8,6 +8,8 @@ pub const BACKEND_TLS: &str = "sluice.dev/BackendTLS";
 pub const CONFLICTED: &str = "Conflicted";
 /// Of our own, on a route's parent: relations to routes of others on its hosts.
 pub const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
+/// Of a Gateway: clients are let in without the valid certificate that they are asked for (GEP-91).
+pub const INSECURE_FRONTEND_VALIDATION_MODE: &str = "InsecureFrontendValidationMode";
 /// Of a route's parent: some of its rules are not served.
 pub const PARTIALLY_INVALID: &str = "PartiallyInvalid";
 /// Served by every node.
@@ -23,5 +25,8 @@ pub const SUPPORTED_VERSION: &str = "SupportedVersion";
 
 /// True if a condition of this type tells of a fault by being true; others do so by not being true.
 pub fn is_fault_if_true(type_: &str) -> bool {
-    matches!(type_, CONFLICTED | HOST_CONFLICT | PARTIALLY_INVALID | SHADOWED)
+    matches!(
+        type_,
+        CONFLICTED | HOST_CONFLICT | INSECURE_FRONTEND_VALIDATION_MODE | PARTIALLY_INVALID | SHADOWED
+    )
 }

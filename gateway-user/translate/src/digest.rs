@@ -129,7 +129,7 @@ mod tests {
             };
         let tls = |certificates: &[&Arc<Certificate>], min_version, is_default| {
             let certificates = certificates.iter().map(|one| Arc::clone(one)).collect();
-            Some(ListenerTls { certificates, min_version, is_default })
+            Some(ListenerTls { certificates, min_version, is_default, ..ListenerTls::default() })
         };
         let (short, long) = (certificate("short", 2), certificate("long", 200));
         let ip = |text: &str| BindAddress::Ip(text.parse().unwrap());

@@ -1,5 +1,6 @@
 //! Gateways of our classes: their addresses, their listeners, and whether they can be served at all.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,13 +11,15 @@ use crate::Severity;
 use crate::age;
 use crate::assignment::{Assignments, is_ours_to_choose};
 use crate::certificate::{CertificateWithNotes, Certificates};
-use crate::diagnostics::{ConfigError, Diagnostics};
+use crate::diagnostics::{ConfigError, Diagnostics, ObjectRef};
+use crate::frontend::FrontendState;
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
 use crate::parameters::{self, Parameters};
 use crate::reason;
 use crate::settings::GatewaySettingsState;
 use crate::suggest::{self, SearchBudget};
+use crate::tls_objects::TlsObjects;
 use crate::view::{self, View};
 
 /// The field of the certificate for backends.
@@ -53,7 +56,7 @@ pub(crate) struct GatewayState<'a> {
 pub(crate) fn evaluate<'a>(
     view: &View<'a>,
     classes: &Classes,
-    certificates: &mut Certificates,
+    tls: &mut TlsObjects,
     assignments: Option<&Assignments>,
     process: &ListenerSettings,
     diagnostics: &mut Diagnostics,
@@ -66,7 +69,7 @@ pub(crate) fn evaluate<'a>(
             Some(ClassState::Foreign) => {}
             Some(ClassState::Accepted(class)) => {
                 let parameters = parameters::of_both(view.resources, gateway, class, process);
-                gateways.push(state(view, certificates, name, gateway, parameters, assignments, diagnostics))
+                gateways.push(state(view, tls, name, gateway, parameters, assignments, diagnostics))
             }
             Some(ClassState::Refused(error)) => {
                 let error = ConfigError::new(
@@ -74,7 +77,7 @@ pub(crate) fn evaluate<'a>(
                     "gatewayClassName",
                     format!("GatewayClass {class:?} is not accepted: {error}"),
                 );
-                gateways.push(state(view, certificates, name, gateway, Err(error), assignments, diagnostics));
+                gateways.push(state(view, tls, name, gateway, Err(error), assignments, diagnostics));
             }
             None => {
                 let hint = suggest::did_you_mean(
@@ -105,7 +108,7 @@ impl GatewayState<'_> {
 
 fn state<'a>(
     view: &View<'_>,
-    certificates: &mut Certificates,
+    tls: &mut TlsObjects,
     name: ObjectName,
     gateway: &'a Gateway,
     parameters: Result<Parameters, ConfigError>,
@@ -118,6 +121,7 @@ fn state<'a>(
     let (Parameters { nodes, settings }, fault) =
         parameters.map_or_else(|fault| (Parameters::default(), Some(fault)), |both| (both, None));
     let refused = fault.or_else(|| unsupported.into_iter().next());
+    let TlsObjects { certificates, authorities } = tls;
     certificates.start_gateway();
     let mut listeners: Vec<_> = gateway
         .spec
@@ -126,8 +130,11 @@ fn state<'a>(
         .enumerate()
         .map(|(index, spec)| ListenerState::new(view, certificates, &name, index, spec))
         .collect();
-    for listener in listeners.iter_mut().filter(|listener| listener.refused.is_none()) {
-        listener.refused = client_certificates(gateway, listener);
+    for listener in &mut listeners {
+        if listener.serve.is_some_and(Serve::terminates_tls) {
+            let (namespace, port) = (&name.namespace, listener.spec.port);
+            listener.check_clients(FrontendState::of_port(view, authorities, gateway, namespace, port));
+        }
     }
     let shown = backend_certificate(view, certificates, &name, gateway);
     let (shown, unresolved) = match shown {
@@ -138,10 +145,7 @@ fn state<'a>(
     let object = view::gateway_ref(&name);
     let mut found = Diagnostics::default();
     let own = refused.iter().chain(&unassigned).chain(&unresolved);
-    let theirs = listeners.iter().flat_map(|listener| listener.refused.iter().chain(&listener.unresolved));
-    for error in own.chain(theirs) {
-        found.error(&object, error);
-    }
+    tell_errors(&object, own, &listeners, &mut found);
     for fault in &settings.faults {
         found.push(Severity::Error, &object, "infrastructure.parametersRef", &fault.message);
     }
@@ -179,6 +183,20 @@ fn state<'a>(
     }
 }
 
+/// Tells the errors of a Gateway and of its listeners. Those share the authorities for their clients, whose errors are told once.
+fn tell_errors<'e>(
+    object: &ObjectRef,
+    own: impl Iterator<Item = &'e ConfigError>,
+    listeners: &'e [ListenerState<'_>],
+    found: &mut Diagnostics,
+) {
+    let theirs = listeners.iter().flat_map(|listener| listener.refused.iter().chain(&listener.unresolved));
+    let mut told = BTreeSet::new();
+    for error in own.chain(theirs).filter(|error| told.insert((&*error.field, &*error.message))) {
+        found.error(object, error);
+    }
+}
+
 /// The certificate for backends, if the Gateway names one (`GatewayBackendTLS.clientCertificateRef`).
 fn backend_certificate(
     view: &View<'_>,
@@ -194,20 +212,6 @@ fn backend_certificate(
         }
         _ => error,
     }))
-}
-
-/// Client certificates mostly say who may come in, so a listener is not served without the check.
-fn client_certificates(gateway: &Gateway, listener: &ListenerState<'_>) -> Option<ConfigError> {
-    let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
-    let port = frontend.per_port.iter().position(|one| one.port == listener.spec.port);
-    let (field, config) = match port.and_then(|at| Some((at, frontend.per_port.get(at)?))) {
-        Some((at, own)) => (format!("tls.frontend.perPort[{at}].tls.validation"), &own.tls),
-        None => ("tls.frontend.default.validation".to_owned(), &frontend.default),
-    };
-    (listener.serve == Some(Serve::Https) && config.validation.is_some()).then(|| {
-        let message = "client certificates cannot be checked, and serving without would let everybody in";
-        ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
-    })
 }
 
 /// The usable addresses, sorted, and what is wrong with the others. Where the Gateway leaves the choice to

@@ -7,7 +7,8 @@ use gateway_ir::{Hostname, ListenerId, ListenerTls, ObjectName, Serve};
 
 use crate::certificate::Certificates;
 use crate::diagnostics::ConfigError;
-use crate::listener_tls::TlsState;
+use crate::frontend::FrontendState;
+use crate::listener_tls::{self, TlsState};
 use crate::read::Reader;
 use crate::reason;
 use crate::selector::Selector;
@@ -31,6 +32,8 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) refused: Option<ConfigError>,
     /// The listener that it is in conflict with, if any.
     pub(crate) conflict: Option<ConfigError>,
+    /// The reason that no client's certificate can be valid, if so: no handshake with it succeeds.
+    pub(crate) untrusted: Option<ConfigError>,
     /// Route kinds it names that are not supported, and references of it that lead to no certificate.
     pub(crate) unresolved: Vec<ConfigError>,
     /// The TLS settings, if its protocol is HTTPS or TLS.
@@ -99,10 +102,33 @@ impl<'a> ListenerState<'a> {
             namespaces: namespaces.unwrap_or(AllowedNamespaces::Nothing),
             refused: refused.into_iter().flatten().next(),
             conflict: None,
+            untrusted: None,
             unresolved,
             tls: is_secured.then_some(tls),
             notes,
             attached_routes: 0,
+        }
+    }
+
+    /// Has it check clients' certificates, or not. One that can trust nobody stays where its hosts are told: no other
+    /// listener is to get its clients.
+    pub(crate) fn check_clients(&mut self, check: Option<FrontendState>) {
+        let Some(tls) = &mut self.tls else { return };
+        match check {
+            Some(FrontendState { validation, untrusted, unresolved }) => {
+                tls.clients = Some(validation);
+                self.untrusted = untrusted;
+                self.unresolved.extend(unresolved);
+                let takes_requests = self.serve == Some(Serve::Https);
+                if tls.forward_client_cert && !takes_requests {
+                    self.notes.push(listener_tls::without_requests(&self.field));
+                }
+            }
+            None if tls.forward_client_cert => {
+                tls.forward_client_cert = false;
+                self.notes.push(listener_tls::without_check(&self.field));
+            }
+            None => {}
         }
     }
 
@@ -115,7 +141,8 @@ impl<'a> ListenerState<'a> {
     pub(crate) fn unsecured(&self) -> Option<&ConfigError> {
         let tls = self.tls.as_ref().filter(|_| self.serve.is_some_and(Serve::terminates_tls))?;
         // The references come first in the list.
-        if tls.certificates.is_empty() { self.unresolved.first() } else { None }
+        let bare = self.unresolved.first().filter(|_| tls.certificates.is_empty());
+        bare.or(self.untrusted.as_ref())
     }
 
     /// Checks that a route of this kind and namespace may attach.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{Listener, TlsMode};
 use gateway_ir::{Hostname, ListenerTls, TlsVersion};
+use gateway_tls::CipherSuite;
 
 use crate::certificate::Certificates;
 use crate::diagnostics::ConfigError;
@@ -15,6 +16,12 @@ pub(crate) const MIN_VERSION: &str = "sluice.dev/min-tls-version";
 
 /// Our key of `tls.options`: whether the listener takes handshakes without a server name.
 pub(crate) const DEFAULT: &str = "sluice.dev/default";
+
+/// Our key of `tls.options`: the cipher suites that may be used.
+pub(crate) const CIPHER_SUITES: &str = "sluice.dev/cipher-suites";
+
+/// Our key of `tls.options`: backends are told of the client's certificate.
+pub(crate) const FORWARD_CLIENT_CERT: &str = "sluice.dev/forward-client-cert";
 
 /// The translation of a listener's `tls`.
 #[derive(Debug, Default)]
@@ -77,6 +84,7 @@ impl TlsState {
         for (key, value) in &tls.options {
             state.option(&format!("{field}.options[{key:?}]"), key, value);
         }
+        state.check_suites(&field);
         state
     }
 
@@ -91,9 +99,9 @@ impl TlsState {
         for (key, value) in &tls.options {
             let field = format!("{field}.tls.options[{key:?}]");
             match key.as_str() {
-                MIN_VERSION => {
+                MIN_VERSION | CIPHER_SUITES | FORWARD_CLIENT_CERT => {
                     let message =
-                        "with mode Passthrough versions are the backends', and the option has no effect";
+                        "with mode Passthrough TLS ends at the backends, and the option has no effect";
                     state.notes.push((field, message.to_owned()));
                 }
                 _ => state.option(&field, key, value),
@@ -111,17 +119,41 @@ impl TlsState {
                 let message = format!("{value:?} is no version that is spoken; use \"1.2\" or \"1.3\"");
                 self.refused = Some(ConfigError::new(reason::UNSUPPORTED_VALUE, field, message));
             }
+            (CIPHER_SUITES, _) => match cipher_suites(value) {
+                Ok(suites) => self.tls.cipher_suites = suites,
+                Err(message) => {
+                    self.refused = Some(ConfigError::new(reason::UNSUPPORTED_VALUE, field, message));
+                }
+            },
             (DEFAULT, "true") => self.tls.is_default = true,
-            (DEFAULT, "false") => {}
-            (DEFAULT, _) => {
+            (FORWARD_CLIENT_CERT, "true") => self.tls.forward_client_cert = true,
+            (DEFAULT | FORWARD_CLIENT_CERT, "false") => {}
+            (DEFAULT | FORWARD_CLIENT_CERT, _) => {
                 let message = format!("{value:?} is neither \"true\" nor \"false\"; use one of them");
                 self.refused = Some(ConfigError::new(reason::UNSUPPORTED_VALUE, field, message));
             }
             _ => {
-                let message =
-                    format!("the option is not known and has no effect; known: {MIN_VERSION}, {DEFAULT}");
+                let message = format!(
+                    "the option is not known and has no effect; known: {MIN_VERSION}, {CIPHER_SUITES}, {DEFAULT}, \
+                     {FORWARD_CLIENT_CERT}"
+                );
                 self.notes.push((field.to_owned(), message));
             }
+        }
+    }
+
+    /// Checks that a version can be spoken with the suites that are left.
+    fn check_suites(&mut self, field: &str) {
+        let is_tls13 = |name: &str| CipherSuite::named(name).is_some_and(CipherSuite::is_tls13);
+        let suites = &self.tls.cipher_suites;
+        let only_old = !suites.is_empty() && !suites.iter().any(|name| is_tls13(name));
+        if only_old && self.tls.min_version == TlsVersion::Tls13 && self.refused.is_none() {
+            let message = format!(
+                "none of these suites is of TLS 1.3, which {MIN_VERSION} asks for; add one of {}",
+                names(CipherSuite::all().filter(|suite| suite.is_tls13()))
+            );
+            let field = format!("{field}.options[{CIPHER_SUITES:?}]");
+            self.refused = Some(ConfigError::new(reason::UNSUPPORTED_VALUE, field, message));
         }
     }
 
@@ -140,4 +172,49 @@ impl TlsState {
             self.notes.push((format!("{field}.tls.certificateRefs"), message));
         }
     }
+}
+
+/// A warning: field and message.
+type Note = (String, String);
+
+/// The warning that there is no certificate to tell backends of.
+pub(crate) fn without_check(field: &str) -> Note {
+    let message = "no client is asked for a certificate on this port, and the option has no effect; set \
+                   spec.tls.frontend of the Gateway";
+    (option_field(field, FORWARD_CLIENT_CERT), message.to_owned())
+}
+
+/// The warning that there is no request to tell backends in.
+pub(crate) fn without_requests(field: &str) -> Note {
+    let message = "a listener of protocol TLS forwards bytes and no requests, and the option has no effect";
+    (option_field(field, FORWARD_CLIENT_CERT), message.to_owned())
+}
+
+fn option_field(field: &str, key: &str) -> String {
+    format!("{field}.tls.options[{key:?}]")
+}
+
+/// The suites of a list, each once, in its order, by the names that IANA gives them.
+fn cipher_suites(list: &str) -> Result<Vec<Box<str>>, String> {
+    let mut suites: Vec<Box<str>> = Vec::new();
+    let listed = list.split([',', ':', ' ', '\n']).filter(|name| !name.is_empty());
+    for name in listed {
+        let Some(suite) = CipherSuite::named(name) else {
+            return Err(format!(
+                "{name:?} is no cipher suite that is spoken; use some of {}",
+                names(CipherSuite::all())
+            ));
+        };
+        if !suites.iter().any(|known| **known == *suite.name()) {
+            suites.push(suite.name().into());
+        }
+    }
+    match suites.is_empty() {
+        true => Err(format!("it names no cipher suite; use some of {}", names(CipherSuite::all()))),
+        false => Ok(suites),
+    }
+}
+
+fn names(suites: impl Iterator<Item = CipherSuite>) -> String {
+    suites.map(CipherSuite::name).collect::<Vec<_>>().join(", ")
 }

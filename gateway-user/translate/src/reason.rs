@@ -17,10 +17,12 @@ pub(crate) const APPLIED: &str = "Applied";
 pub(crate) const BACKEND_NOT_FOUND: &str = "BackendNotFound";
 /// Of our own, with `Accepted`: every host of the route is another namespace's.
 pub(crate) const HOST_OWNED_BY_OTHER_NAMESPACE: &str = "HostOwnedByOtherNamespace";
+pub(crate) const CONFIGURATION_CHANGED: &str = "ConfigurationChanged";
 pub(crate) const CONFLICTED: &str = "Conflicted";
 pub(crate) const HOSTNAME_CONFLICT: &str = "HostnameConflict";
 pub(crate) const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
 pub(crate) const INVALID: &str = "Invalid";
+pub(crate) const INVALID_CA_CERTIFICATE_KIND: &str = "InvalidCACertificateKind";
 pub(crate) const INVALID_CA_CERTIFICATE_REF: &str = "InvalidCACertificateRef";
 pub(crate) const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
 pub(crate) const INVALID_CLIENT_CERTIFICATE_REF: &str = "InvalidClientCertificateRef";

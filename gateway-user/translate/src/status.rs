@@ -13,6 +13,7 @@ use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Placement, Rou
 use serde::{Serialize, Serializer};
 
 use crate::digest::GatewayDigest;
+use crate::frontend;
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::placement;
@@ -93,6 +94,7 @@ impl StatusSet {
             status.conditions.push(settings_applied(&settings.faults, gateway.object.metadata.generation));
         }
         status.conditions.extend(backend_tls(gateway));
+        status.conditions.extend(insecure_frontend(gateway));
         for listener in gateway.spec_listeners().filter(|listener| gateway.programs(listener)) {
             let binds = gateway.addresses.iter().map(|address| (*address, listener.spec.port)).collect();
             self.binds.insert(listener.id.clone(), binds);
@@ -184,6 +186,14 @@ fn backend_tls(gateway: &GatewayState<'_>) -> Option<Condition> {
     })
 }
 
+/// Says where clients need no valid certificate though they are asked for one; nothing if nowhere.
+fn insecure_frontend(gateway: &GatewayState<'_>) -> Option<Condition> {
+    let message = frontend::insecure(gateway.object)?;
+    let generation = gateway.object.metadata.generation;
+    let (type_, reason) = (kind::INSECURE_FRONTEND_VALIDATION_MODE, reason::CONFIGURATION_CHANGED);
+    Some(condition(type_, ConditionStatus::True, reason, message, generation))
+}
+
 /// The Gateway's own `ResolvedRefs`, and its summary of its listeners'.
 fn resolved_refs(gateway: &GatewayState<'_>, listeners: &[ListenerStatus]) -> Condition {
     let generation = gateway.object.metadata.generation;
@@ -216,7 +226,7 @@ fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> 
     let of = |type_, (status, reason, message): (ConditionStatus, &str, String)| {
         condition(type_, status, reason, message, generation)
     };
-    let error = listener.refused.as_ref().or(listener.conflict.as_ref());
+    let error = listener.refused.as_ref().or(listener.conflict.as_ref()).or(listener.untrusted.as_ref());
     let accepted = match error {
         Some(error) => (ConditionStatus::False, error.reason, error.to_string()),
         None => (ConditionStatus::True, reason::ACCEPTED, "the listener is valid".to_owned()),

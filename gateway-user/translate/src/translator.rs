@@ -9,7 +9,6 @@ use gateway_regex::Library;
 
 use crate::assignment::Assignments;
 use crate::backend_tls::{BackendPolicies, Surroundings};
-use crate::certificate::Certificates;
 use crate::changes::PreviousObjects;
 use crate::clusters::Clusters;
 use crate::diagnostics::Diagnostics;
@@ -22,6 +21,7 @@ use crate::read::Reader;
 use crate::served::Served;
 use crate::settings::EffectiveSetting;
 use crate::status::StatusSet;
+use crate::tls_objects::TlsObjects;
 use crate::view::View;
 use crate::{
     Severity, TranslateOptions, Translation, conflict, digest, gateway, gatewayclass, hints, host_load,
@@ -61,7 +61,7 @@ pub struct Rebuilt {
 #[derive(Debug, Default)]
 struct PreviousState {
     known: PreviousObjects,
-    certificates: Certificates,
+    tls: TlsObjects,
     prices: Prices,
     routes: Routes,
     hosts: Hosts,
@@ -128,16 +128,15 @@ impl PreviousState {
         let mut rebuilt = Rebuilt::default();
 
         let classes = gatewayclass::evaluate(&view, options, &mut diagnostics);
-        self.certificates.start();
+        self.tls.start();
         let mut gateways = gateway::evaluate(
             &view,
             &classes,
-            &mut self.certificates,
+            &mut self.tls,
             assignments,
             &options.settings,
             &mut diagnostics,
         );
-        self.certificates.finish();
         let host_claims = Claims::of(&view, options.host_ownership, &mut diagnostics);
         conflict::resolve(&mut gateways, options, &host_claims, &mut diagnostics);
 
@@ -167,7 +166,10 @@ impl PreviousState {
             controller,
             system: &options.system_authorities,
         };
-        let policies = self.policies.follow(&view, around, self.clusters.keys(), &mut diagnostics);
+        let authorities = &mut self.tls.authorities;
+        let policies =
+            self.policies.follow(&view, around, authorities, self.clusters.keys(), &mut diagnostics);
+        self.tls.finish();
         let endpoints = self.clusters.endpoints(policies.tls);
         tell_refused(&mut gateways, policies.refused, &mut diagnostics);
 

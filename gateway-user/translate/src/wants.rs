@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{
-    BackendTlsPolicy, GATEWAY_GROUP, Gateway, GatewayClass, Kind, LocalObjectReference, ObjectKey,
-    ReferenceGrant, SecretObjectReference,
+    BackendTlsPolicy, GATEWAY_GROUP, Gateway, GatewayClass, Kind, ObjectKey, ReferenceGrant,
+    SecretObjectReference,
 };
 
 use crate::TranslateOptions;
+use crate::authorities::authority_place;
+use crate::frontend;
 use crate::grants::{Grants, Referent, Referrer};
 
 /// Kind and name.
 type Place = (Kind, ObjectKey);
 
-/// The Secrets that each Gateway of our classes refers to for its listeners and for backends, with leave: in its own
-/// namespace, or where a ReferenceGrant allows it; and the ConfigMaps and ClusterTrustBundles that BackendTLSPolicies refer to.
+/// The Secrets that each Gateway of our classes refers to for its listeners and for backends, and the ConfigMaps and
+/// ClusterTrustBundles for its clients, with leave: in its own namespace, or where a ReferenceGrant allows it; and those that
+/// BackendTLSPolicies refer to.
 /// Their existence plays no part. Objects that refer to none are left out.
 pub fn object_wants<'a>(
     classes: impl Iterator<Item = &'a GatewayClass>,
@@ -28,11 +31,11 @@ pub fn object_wants<'a>(
     let grants = Grants::new(grants);
     let of_gateways = gateways
         .filter(|gateway| ours.contains(&*gateway.spec.gateway_class_name))
-        .filter_map(|gateway| secrets(gateway, &grants));
+        .filter_map(|gateway| of_gateway(gateway, &grants));
     of_gateways.chain(policies.filter_map(authorities)).collect()
 }
 
-fn secrets(gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Place>)> {
+fn of_gateway(gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Place>)> {
     let key = ObjectKey::of(&gateway.metadata);
     let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace: &key.namespace };
     let references = gateway.spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
@@ -44,7 +47,7 @@ fn secrets(gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Pl
         let to = Referent { group: "", kind: "Secret", namespace, name: &one.name };
         grants.allow(from, to).then(|| (Kind::Secret, ObjectKey::new(namespace, &*one.name)))
     });
-    let permitted: BTreeSet<_> = permitted.collect();
+    let permitted: BTreeSet<_> = permitted.chain(frontend::authorities(gateway, grants)).collect();
     (!permitted.is_empty()).then_some(((Kind::Gateway, key), permitted))
 }
 
@@ -54,16 +57,6 @@ fn authorities(policy: &BackendTlsPolicy) -> Option<(Place, BTreeSet<Place>)> {
     let wanted: BTreeSet<_> =
         references.iter().filter_map(|one| authority_place(&key.namespace, one)).collect();
     (!wanted.is_empty()).then_some(((Kind::BackendTlsPolicy, key), wanted))
-}
-
-/// The object with authorities that a policy of this namespace refers to; `None` if its kind holds none.
-pub(crate) fn authority_place(namespace: &str, reference: &LocalObjectReference) -> Option<Place> {
-    let LocalObjectReference { group, kind, name } = reference;
-    match Kind::find(group, kind)? {
-        kind @ Kind::ConfigMap => Some((kind, ObjectKey::new(namespace, &**name))),
-        kind @ Kind::ClusterTrustBundle => Some((kind, ObjectKey::new("", &**name))),
-        _ => None,
-    }
 }
 
 fn is_secret(reference: &SecretObjectReference) -> bool {
@@ -89,7 +82,12 @@ mod tests {
             {"name": "own"}, {"name": "granted", "namespace": "certs"}, {"name": "refused", "namespace": "certs"},
             {"name": "other", "kind": "Bundle", "group": "example.com"}]);
         let gateway = |name: &str, class: &str| {
-            let shown = json!({"backend": {"clientCertificateRef": {"name": "shown"}}});
+            let asked = json!({"caCertificateRefs": [
+                {"group": "", "kind": "ConfigMap", "name": "clients"}, {"group": "", "kind": "ConfigMap", "name": "refused", "namespace": "certs"},
+                {"group": "certificates.k8s.io", "kind": "ClusterTrustBundle", "name": "all"}, {"group": "", "kind": "Secret", "name": "none"}]});
+            let unused = json!({"caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "unused"}]});
+            let frontend = json!({"default": {"validation": asked}, "perPort": [{"port": 80, "tls": {"validation": unused}}]});
+            let shown = json!({"backend": {"clientCertificateRef": {"name": "shown"}}, "frontend": frontend});
             let listener = json!({"name": "l", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": references}});
             json!({"kind": "Gateway", "metadata": {"name": name, "namespace": "edge"},
                 "spec": {"gatewayClassName": class, "tls": shown, "listeners": [listener, {"name": "h", "port": 80, "protocol": "HTTP"}]}})
@@ -127,7 +125,7 @@ mod tests {
         assert_eq!(
             text.collect::<Vec<_>>(),
             [
-                "Gateway edge/one: Secret certs/granted, Secret edge/own, Secret edge/shown",
+                "Gateway edge/one: Secret certs/granted, Secret edge/own, Secret edge/shown, ConfigMap edge/clients, ClusterTrustBundle all",
                 "BackendTLSPolicy apps/p: ConfigMap apps/ca, ClusterTrustBundle all",
             ]
         );

@@ -185,6 +185,43 @@ spec:
         ),
         wants: &[("/ir/binds/1/listeners/0/backend_certificate/secret/name", "\"shown\"")],
     },
+    Probe {
+        feature: "GatewayFrontendClientCertificateValidation",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: concat!(
+            include_str!("common/trust.yaml"),
+            "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: asks, namespace: a}
+spec:
+  gatewayClassName: sluice
+  tls: {frontend: {default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}}}
+  listeners: [{name: web, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: shown}]}}]
+"
+        ),
+        wants: &[("/ir/binds/1/listeners/0/tls/clients/trust/0/source/ConfigMap/name", "\"ca\"")],
+    },
+    Probe {
+        feature: "GatewayFrontendClientCertificateValidationInsecureFallback",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: concat!(
+            include_str!("common/trust.yaml"),
+            "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: asks, namespace: a}
+spec:
+  gatewayClassName: sluice
+  tls: {frontend: {default: {validation: {mode: AllowInsecureFallback, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}}}
+  listeners: [{name: web, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: shown}]}}]
+"
+        ),
+        wants: &[(
+            "/ir/binds/1/listeners/0/tls/clients/mode",
+            "\"AllowInsecureFallback\"",
+        )],
+    },
     probe(
         "GatewayHTTPListenerIsolation",
         "hostnames: [x.foo.example.com]\nrules: [{backendRefs: [{name: s, port: 80}]}]",

@@ -5,7 +5,9 @@ use gateway_api_types::{
     BackendTlsPolicy, Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus,
     Kind, ListenerStatus, Object, ObjectKey, PolicyStatus, RouteStatus,
 };
-use gateway_translate::condition_type::{BACKEND_TLS, PROGRAMMED, SETTINGS_APPLIED};
+use gateway_translate::condition_type::{
+    BACKEND_TLS, INSECURE_FRONTEND_VALIDATION_MODE, PROGRAMMED, SETTINGS_APPLIED,
+};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
@@ -16,8 +18,16 @@ use super::op::{Op, Ops, Transition, json};
 /// The condition types that the Gateway API gives to the controller, per place, those of earlier versions
 /// included. Any other type is somebody else's, but for our own.
 const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion", SETTINGS_APPLIED];
-const OF_GATEWAY: &[&str] =
-    &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready", SETTINGS_APPLIED, BACKEND_TLS];
+const OF_GATEWAY: &[&str] = &[
+    PROGRAMMED,
+    "Accepted",
+    "ResolvedRefs",
+    "Scheduled",
+    "Ready",
+    SETTINGS_APPLIED,
+    BACKEND_TLS,
+    INSECURE_FRONTEND_VALIDATION_MODE,
+];
 const OF_LISTENER: &[&str] =
     &[PROGRAMMED, "Accepted", "ResolvedRefs", "Conflicted", "OverlappingTLSConfig", "Detached", "Ready"];
 

@@ -123,7 +123,12 @@ fn with_all_shapes(mut ir: Ir) -> Ir {
         staple: None,
     };
     let certificates = vec![Arc::new(certificate)];
-    let tls = ListenerTls { certificates, min_version: TlsVersion::Tls13, is_default: true };
+    let tls = ListenerTls {
+        certificates,
+        min_version: TlsVersion::Tls13,
+        is_default: true,
+        ..ListenerTls::default()
+    };
     let listeners = ir.binds.iter_mut().flat_map(|bind| &mut bind.listeners);
     listeners.filter(|listener| listener.tls.is_some()).for_each(|listener| listener.tls = Some(tls.clone()));
     let routes = ir.routes.iter().map(|(id, route)| {

@@ -96,6 +96,11 @@ impl ConnInfo {
         self.tls.as_ref()?.server_name.as_deref().map(str::as_bytes)
     }
 
+    /// The text that backends get about the client's certificate, if they do.
+    pub(crate) fn client_cert(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.client_cert.as_deref().map(str::as_bytes)
+    }
+
     /// True if the next response says that the connection ends, for a drain: at once where the client rests between its
     /// requests, else when the drain has come to it.
     pub(crate) fn ends_for_drain(&self) -> bool {

@@ -4,16 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_ir::{Certificate, ListenerSettings, ListenerTls, ObjectName, RuleErrorKind, Serve, TlsVersion};
+use gateway_ir::{ListenerSettings, ListenerTls, ObjectName, RuleErrorKind};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
-use gateway_tls::{Credential, IdentityError, ListenerTickets, MinVersion, Offer, ServerOptions, ServerTls};
+use gateway_tls::ServerTls;
 use hashbrown::HashMap;
 
+use super::servers::Servers;
 use super::shares::{Shared, Shares};
 use crate::ProxyConfig;
 use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
 use crate::settings::Settings;
-use crate::upstream::{Caller, Cluster, Upstreams, identity};
+use crate::upstream::{Caller, Cluster, Upstreams};
 
 /// A snapshot with this worker's own caches. Requests borrow it for the lookup only.
 pub(crate) struct Live {
@@ -23,18 +24,10 @@ pub(crate) struct Live {
     clusters: RefCell<Vec<Vec<Resolved>>>,
     /// By the rule's and the listener's place in memory, which are the snapshot's as long as this lives.
     routed: RefCell<HashMap<(usize, usize), Rc<Routed>>>,
-    /// By the settings' place in memory, which is the same in all snapshots until something in them changes; the snapshot
-    /// keeps them there.
-    servers: HashMap<usize, ServerTls>,
-    credentials: Credentials,
+    servers: Servers,
     /// By what Gateways have of their own; one for all that have the same.
     settings: HashMap<ListenerSettings, Rc<Settings>>,
 }
-
-/// Certificates that are ready to sign, by their place in memory, where they stay as long as they are in here. Each is made
-/// once, however many listeners show it: a Gateway has 64, with 64 references each.
-#[derive(Default)]
-struct Credentials(HashMap<usize, (Arc<Certificate>, Credential)>);
 
 /// A cluster as of one update of the endpoints.
 struct Resolved {
@@ -78,22 +71,20 @@ impl Live {
     /// Makes everything that a worker needs of its own, but for what `previous` has made already.
     pub(crate) fn new(snapshot: Arc<Snapshot>, config: &ProxyConfig, previous: Option<&Self>) -> Self {
         let clusters = snapshot.clusters().iter().map(|_| Vec::new()).collect();
-        let mut credentials = Credentials::default();
-        let servers = servers(&snapshot, config, previous, &mut credentials);
+        let servers = Servers::new(&snapshot, config, previous.map(|previous| &previous.servers));
         Self {
             regexes: RefCell::new(WorkerRegexes::new(&snapshot)),
             clusters: RefCell::new(clusters),
             routed: RefCell::default(),
             servers,
-            credentials,
             settings: settings(&snapshot, config),
             snapshot,
         }
     }
 
-    /// TLS settings for handshakes with a listener of this snapshot; `None` without a certificate.
+    /// TLS settings for handshakes with a listener of this snapshot; `None` if none can succeed.
     pub(crate) fn server(&self, settings: &Arc<ListenerTls>) -> Option<&ServerTls> {
-        self.servers.get(&Arc::as_ptr(settings).addr())
+        self.servers.get(settings)
     }
 
     /// True if a Gateway has settings of its own.
@@ -168,90 +159,6 @@ fn settings(snapshot: &Snapshot, config: &ProxyConfig) -> HashMap<ListenerSettin
             .or_insert_with(|| Rc::new(Settings::of(config.timeouts, config.access_log, own)));
     }
     settings
-}
-
-fn servers(
-    snapshot: &Snapshot,
-    config: &ProxyConfig,
-    previous: Option<&Live>,
-    credentials: &mut Credentials,
-) -> HashMap<usize, ServerTls> {
-    let known = previous.map(|previous| &previous.credentials);
-    let mut servers = HashMap::new();
-    let listeners = snapshot.binds().flat_map(|bind| bind.tls());
-    for (listener, settings) in listeners.filter(|(_, tls)| !tls.certificates.is_empty()) {
-        let place = Arc::as_ptr(settings).addr();
-        if servers.contains_key(&place) {
-            continue;
-        }
-        if let Some(same) = previous.and_then(|previous| previous.servers.get(&place)) {
-            credentials.keep(settings, known);
-            servers.insert(place, same.clone());
-            continue;
-        }
-        match server(listener, settings, config, credentials, known) {
-            Ok(tls) => drop(servers.insert(place, tls)),
-            // Certificates were checked when they were read. One listener's must not hold up the rest.
-            Err(error) => {
-                let secret = settings.certificates.first().map(|one| one.secret.to_string());
-                tracing::error!(secret, "a certificate that was good cannot be served: {error}");
-            }
-        }
-    }
-    servers
-}
-
-fn server(
-    listener: &ListenerInfo,
-    settings: &ListenerTls,
-    config: &ProxyConfig,
-    credentials: &mut Credentials,
-    known: Option<&Credentials>,
-) -> Result<ServerTls, IdentityError> {
-    let shown = settings.certificates.iter().map(|one| credentials.of(one, known));
-    let min = match settings.min_version {
-        TlsVersion::Tls12 => MinVersion::Tls12,
-        TlsVersion::Tls13 => MinVersion::Tls13,
-    };
-    let offer = match listener.serve {
-        Serve::Https if config.http2 => Offer::Http2,
-        Serve::Https => Offer::Http1,
-        _ => Offer::Nothing,
-    };
-    let gateway = listener.id.gateway.to_string();
-    let tickets = config.tickets.as_ref();
-    let tickets =
-        tickets.map(|keys| ListenerTickets { keys, gateway: &gateway, listener: &listener.id.listener });
-    let options = ServerOptions { min, tickets, offer, ..ServerOptions::default() };
-    ServerTls::with(shown.collect::<Result<_, _>>()?, options)
-}
-
-impl Credentials {
-    /// That of a certificate, made if neither these nor the `known` ones have it.
-    fn of(
-        &mut self,
-        certificate: &Arc<Certificate>,
-        known: Option<&Self>,
-    ) -> Result<Credential, IdentityError> {
-        let place = Arc::as_ptr(certificate).addr();
-        if let Some((_, same)) = self.0.get(&place) {
-            return Ok(same.clone());
-        }
-        let credential = match known.and_then(|known| known.0.get(&place)) {
-            Some((_, same)) => same.clone(),
-            None => Credential::new(&identity(certificate))?,
-        };
-        self.0.insert(place, (Arc::clone(certificate), credential.clone()));
-        Ok(credential)
-    }
-
-    /// Keeps those of a listener that is as before.
-    fn keep(&mut self, settings: &ListenerTls, known: Option<&Self>) {
-        for certificate in &settings.certificates {
-            let place = Arc::as_ptr(certificate).addr();
-            self.0.extend(known.and_then(|known| known.0.get(&place)).map(|same| (place, same.clone())));
-        }
-    }
 }
 
 impl Routed {

@@ -4,6 +4,7 @@ mod bind_table;
 mod control;
 mod evictable_slots;
 mod live;
+mod servers;
 mod shares;
 
 use std::cell::{Cell, RefCell};

@@ -7,7 +7,7 @@ use gateway_snapshot::Target;
 use super::wire::Wire;
 use super::{Exchange, limit};
 use crate::config::UnderscoreHeaders;
-use crate::filters::{Arrival, drop_shadows, edit_request, rewrite_url, set_forwarded};
+use crate::filters::{Arrival, CLIENT_CERT, drop_shadows, edit_request, rewrite_url, set_forwarded};
 
 impl<W: Wire> Exchange<'_, W> {
     /// Collects what changes in the head: what every proxy does, then the filters of rule and backend.
@@ -35,6 +35,9 @@ impl<W: Wire> Exchange<'_, W> {
             request_id: text.id(),
         };
         set_forwarded(&request, &arrival, edits)?;
+        if let Some(certificate) = self.info.client_cert() {
+            edits.set_own(CLIENT_CERT, certificate)?;
+        }
         if let (None, Some(name)) = (request.authority, self.info.server_name()) {
             // HTTP/1.0 without `Host`: it was routed by the name of the connection.
             edits.set_host(name)?;

@@ -15,6 +15,9 @@ const FOR: OwnName = OwnName::new("x-forwarded-for");
 const PROTO: OwnName = OwnName::new("x-forwarded-proto");
 const HOST: OwnName = OwnName::new("x-forwarded-host");
 const PORT: OwnName = OwnName::new("x-forwarded-port");
+/// The client's certificate, as the backend is told of it. As received it is never forwarded (`FieldId::is_never_forwarded`), also
+/// not from a trusted proxy: few of those remove what their own clients say.
+pub(crate) const CLIENT_CERT: OwnName = OwnName::new("x-forwarded-client-cert");
 const REQUEST_ID: OwnName = OwnName::new("x-request-id");
 /// Longest text of an IP address.
 const MAX_ADDRESS: usize = 45;

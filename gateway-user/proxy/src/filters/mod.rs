@@ -9,7 +9,7 @@ mod response_headers;
 mod underscores;
 mod url_rewrite;
 
-pub(crate) use forwarded::{Arrival, set_forwarded};
+pub(crate) use forwarded::{Arrival, CLIENT_CERT, set_forwarded};
 pub use redirect::fields as redirect_fields;
 pub(crate) use redirect::{RedirectContext, location};
 pub(crate) use request_headers::edit_request;

@@ -1,7 +1,5 @@
 //! From a connection's first bytes to its listener: the server name, and the handshake if TLS ends here.
 
-use std::collections::VecDeque;
-use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +8,7 @@ use gateway_io::Chunk;
 use gateway_ir::Opening;
 use gateway_snapshot::{RouteMiss, Selected};
 use gateway_tls::hello::{HelloReader, MAX_HELLO, Peek};
-use gateway_tls::{HandshakeError, Protocol, ServerSession};
+use gateway_tls::{HandshakeError, Protocol};
 
 use crate::Reason;
 use crate::exchange::route::opening;
@@ -19,7 +17,8 @@ use crate::h1::server::ServerConnection;
 use crate::l4;
 use crate::l4::admitted::Admitted;
 use crate::metrics::UnsupportedProtocol;
-use crate::tls::layer::{Records, TlsInfo, TlsLayer, join, put};
+use crate::tls::handshake::Handshake;
+use crate::tls::layer::{RECORD_MAX, TlsInfo};
 
 /// For a client to take an alert, and what it still sends meanwhile, which would turn the close into a reset.
 const ALERT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,8 +34,8 @@ enum Refused {
 
 /// The way on from a ClientHello.
 struct Plan {
-    /// The session to make, if TLS ends here.
-    session: Option<ServerSession>,
+    /// The handshake to make, if TLS ends here.
+    handshake: Option<Handshake>,
     /// The connection's place, if it goes to a backend as a whole.
     admitted: Option<Box<Admitted>>,
 }
@@ -114,13 +113,13 @@ impl ServerConnection {
             }
         };
         let plan = self.plan(server_name);
-        let Plan { session, admitted } = plan.inspect_err(|refused| {
+        let Plan { handshake, admitted } = plan.inspect_err(|refused| {
             if let Refused::Handshake(failure) = refused {
                 self.alert(*failure);
             }
         })?;
-        match session {
-            Some(session) => self.secure(session, inbox).await?,
+        match handshake {
+            Some(handshake) => self.secure(handshake, inbox).await?,
             // The backend is sent what was read here.
             None => self.inbox = Some(inbox),
         }
@@ -136,8 +135,9 @@ impl ServerConnection {
         let selected = table.select(server_name.as_deref());
         let settings = selected.and_then(|selected| live.settings(&selected.listener.settings));
         let server_name = server_name.map(String::into_boxed_str);
-        let tls = TlsInfo { server_name, version: None, protocol: Protocol::default(), settings };
-        self.info.tls = Some(Box::new(tls));
+        let protocol = Protocol::default();
+        let info = TlsInfo { server_name, version: None, protocol, client_cert: None, settings };
+        self.info.tls = Some(Box::new(info));
         let Some(Selected { listener, tls, .. }) = selected else {
             if table.terminates_tls() {
                 return Err(HandshakeError::UnrecognizedName.into());
@@ -151,49 +151,15 @@ impl ServerConnection {
             true => Some(l4::server::admit(&self.info).ok_or(Refused::Connection)?),
             false => None,
         };
-        let session = match listener.serve.terminates_tls() {
-            true => {
-                let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
-                Some(ServerSession::new(server)?)
+        let handshake = match (listener.serve.terminates_tls(), tls) {
+            (true, Some(tls)) => {
+                let server = live.server(tls).ok_or(HandshakeError::NoCertificate)?.clone();
+                Some(Handshake { server, forward_client_cert: tls.forward_client_cert })
             }
-            false => None,
+            (true, None) => return Err(HandshakeError::NoCertificate.into()),
+            (false, _) => None,
         };
-        Ok(Plan { session, admitted })
-    }
-
-    /// Makes a session, whose ClientHello is in `inbox`.
-    async fn secure(&mut self, mut session: ServerSession, mut inbox: Chunk) -> Result<(), HandshakeError> {
-        let mut content = VecDeque::new();
-        let context = Rc::clone(&self.info.context);
-        loop {
-            let step = match session.may_sign() {
-                true => Some(context.crypto_turns.step().await),
-                false => None,
-            };
-            let mut out = VecDeque::new();
-            let used = session
-                .receive(inbox.as_mut_slice(), &mut Records(&mut out), &mut |part| put(&mut content, part));
-            drop(step);
-            out.into_iter().for_each(|chunk| self.stream.send.queue(chunk));
-            inbox.advance(used?);
-            self.stream.send.flush().await.map_err(|error| failure(&error))?;
-            if !session.is_handshaking() {
-                break;
-            }
-            inbox = self.more(inbox).await?;
-        }
-        let version = session.version().ok_or(HandshakeError::Protocol)?;
-        {
-            let counters = &mut self.info.context.metrics.borrow_mut().counters;
-            counters.tls_handshakes += 1;
-            counters.tls_resumed += u64::from(session.is_resumed());
-        }
-        if let Some(tls) = &mut self.info.tls {
-            (tls.version, tls.protocol) = (Some(version), session.protocol());
-        }
-        self.stream.set_layer(Box::new(TlsLayer::new(session, inbox)), VecDeque::new());
-        self.inbox = one(content);
-        Ok(())
+        Ok(Plan { handshake, admitted })
     }
 
     /// Receives until the ClientHello is whole.
@@ -203,20 +169,11 @@ impl ServerConnection {
             match reader.peek(inbox) {
                 Peek::Hello { server_name } => return Ok(server_name),
                 Peek::Incomplete if inbox.len() <= MAX_HELLO => {
-                    *inbox = self.more(std::mem::replace(inbox, Chunk::with_capacity(0))).await?;
+                    *inbox = self.more(std::mem::replace(inbox, Chunk::with_capacity(0)), RECORD_MAX).await?;
                 }
                 Peek::Incomplete | Peek::Malformed => return Err(HandshakeError::BadHello),
                 Peek::NotTls => return Err(HandshakeError::NotTls),
             }
-        }
-    }
-
-    async fn more(&mut self, inbox: Chunk) -> Result<Chunk, HandshakeError> {
-        match self.stream.recv.recv().await {
-            Ok(Some(more)) if inbox.is_empty() => Ok(more),
-            Ok(Some(more)) => join(inbox, &more).map_err(|_| HandshakeError::BadHello),
-            Ok(None) => Err(HandshakeError::ClientClosed),
-            Err(error) => Err(failure(&error)),
         }
     }
 
@@ -230,29 +187,7 @@ impl ServerConnection {
     }
 }
 
-fn failure(error: &io::Error) -> HandshakeError {
-    if error.kind() == io::ErrorKind::TimedOut {
-        HandshakeError::Timeout
-    } else {
-        HandshakeError::ClientClosed
-    }
-}
-
 /// True if these look like a request's first bytes: a method in capital letters.
 fn is_http(bytes: &[u8]) -> bool {
     bytes.iter().take(3).all(u8::is_ascii_uppercase)
-}
-
-/// All of it in one chunk.
-fn one(mut content: VecDeque<Chunk>) -> Option<Chunk> {
-    let mut first = content.pop_front()?;
-    if !content.is_empty() {
-        let more = content.iter().map(Chunk::len).sum();
-        // Cannot fail: no limit but what is there.
-        let _ = first.reserve(more, first.len() + more);
-        for chunk in &content {
-            let _ = first.extend_from_slice(chunk);
-        }
-    }
-    Some(first)
 }

@@ -10,7 +10,7 @@ use gateway_tls::{BackendTlsError, HandshakeError, Outgoing, Protocol, Side, Tls
 use crate::settings::Settings;
 
 /// Most bytes of a record, header and all, of any version (RFC 5246 section 6.2.3).
-const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
+pub(super) const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
 /// Contents up to this size together are sealed as one record: another record costs more than the copy.
 const MERGED_MAX: usize = 4 * 1024;
 
@@ -22,6 +22,8 @@ pub(crate) struct TlsInfo {
     /// The version that was agreed on here; `None` where TLS ends elsewhere, or before.
     pub(crate) version: Option<Version>,
     pub(crate) protocol: Protocol,
+    /// The text for backends about the client's certificate, if it is valid and they are told.
+    pub(crate) client_cert: Option<Box<str>>,
     /// Those of the listener; `None` if they are the process's.
     pub(crate) settings: Option<Rc<Settings>>,
 }
@@ -141,10 +143,15 @@ impl Outgoing for Records<'_> {
 }
 
 /// Puts what was received behind the beginning of a record.
-pub(crate) fn join(mut first: Chunk, second: &Chunk) -> io::Result<Chunk> {
-    let joined =
-        first.reserve(second.len(), RECORD_MAX + second.len()).and_then(|()| first.extend_from_slice(second));
+pub(crate) fn join(first: Chunk, second: &Chunk) -> io::Result<Chunk> {
     // The session uses up whole records, so what is left is always less than one.
+    join_within(first, second, RECORD_MAX)
+}
+
+/// The same behind at most `limit` bytes: in handshakes, whole messages are used up.
+pub(super) fn join_within(mut first: Chunk, second: &Chunk, limit: usize) -> io::Result<Chunk> {
+    let joined =
+        first.reserve(second.len(), limit + second.len()).and_then(|()| first.extend_from_slice(second));
     joined.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     Ok(first)
 }

@@ -3,4 +3,5 @@
 pub(crate) mod accept;
 pub(crate) mod connect;
 pub(crate) mod crypto_turns;
+mod handshake;
 pub(crate) mod layer;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gateway_ir::{Opening, Serve};
 
+use super::text::{clients_text, failing};
 use super::{
     ExplainedHit, Explanation, Verdict, find_bind, hostname_text, hosts, list, server_name, unrecognized,
 };
@@ -55,13 +56,13 @@ pub fn explain_tls(snapshot: &Snapshot, local: SocketAddr, host: &str) -> Explan
     let certificates = tls.map(|tls| tls.certificates.as_slice()).unwrap_or_default();
     let use_of_it = match listener.serve {
         Serve::TlsPassthrough => "passes TLS through to the backend (mode Passthrough)".to_owned(),
-        Serve::TlsTerminate if certificates.is_empty() => {
-            steps.push(format!("handshake fails, no_certificate: listener {} takes {asks}", listener.text));
-            return not_served(steps);
-        }
         Serve::TlsTerminate => {
+            if let Some(failing) = failing(tls, &listener.text, &asks) {
+                steps.push(failing);
+                return not_served(steps);
+            }
             let secrets = certificates.iter().map(|one| format!("Secret {}", one.secret));
-            format!("ends TLS with {} (mode Terminate)", list(secrets))
+            format!("ends TLS with {} (mode Terminate){}", list(secrets), clients_text(tls))
         }
         Serve::Http | Serve::Https | Serve::Tcp => {
             steps.push(format!("listener {} takes {asks} for HTTP: ask with METHOD https://", listener.text));

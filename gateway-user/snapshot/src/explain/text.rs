@@ -1,10 +1,34 @@
 //! The words of an explanation.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use gateway_ir::{BindAddress, Hostname, PathMatch};
+use gateway_ir::{BindAddress, ClientValidationMode, Hostname, ListenerTls, PathMatch};
 
 use crate::{FieldLines, Rule};
+
+/// The certificates of clients that a listener asks for, as the end of a sentence about its own; empty without a check.
+pub(super) fn clients_text(tls: Option<&Arc<ListenerTls>>) -> String {
+    let Some(clients) = tls.and_then(|tls| tls.clients.as_ref()) else { return String::new() };
+    let trust = list(clients.trust.iter().map(|bundle| bundle.source.to_string()));
+    match clients.mode {
+        ClientValidationMode::AllowValidOnly => format!(", for clients with a certificate of {trust}"),
+        ClientValidationMode::AllowInsecureFallback => {
+            format!(", and asks clients for a certificate of {trust}, which they may do without")
+        }
+    }
+}
+
+/// The step of a handshake that no client gets through; `None` if some do.
+pub(super) fn failing(tls: Option<&Arc<ListenerTls>>, listener: &str, asks: &str) -> Option<String> {
+    let shows = tls.is_some_and(|tls| !tls.certificates.is_empty());
+    let why = match (shows, tls.is_some_and(|tls| tls.trusts_nobody())) {
+        (false, _) => "",
+        (true, true) => ", and has no authority to check clients' certificates by",
+        (true, false) => return None,
+    };
+    Some(format!("handshake fails, no_certificate: listener {listener} takes {asks}{why}"))
+}
 
 /// Most patterns or hostnames that one line lists.
 const LISTED: usize = 8;

@@ -10,7 +10,7 @@ use gateway_ir::{
 use prost::Message as _;
 use serde::de::DeserializeOwned;
 
-use super::{BackendTlsItem, ListenerItem, ListenerTlsItem, Owner, Value, value};
+use super::{BackendTlsItem, ClientsItem, ListenerItem, ListenerTlsItem, Owner, Value, value};
 use crate::capability::Capabilities;
 use crate::frame::{Closed, Put};
 use crate::key::Kind;
@@ -98,6 +98,9 @@ fn listener(put: &Put, missing: Option<&str>) -> Result<Decoded, String> {
         certificates: if missing.is_some() { Vec::new() } else { tls.certificates },
         min_version: tls.min_version,
         is_default: tls.is_default,
+        cipher_suites: tls.cipher_suites,
+        clients: tls.clients.map(|value::Clients { trust, mode }| ClientsItem { trust, mode }),
+        forward_client_cert: tls.forward_client_cert,
     });
     let is_closed = missing.is_some();
     let serve = tls_use.unwrap_or(protocol);

@@ -60,6 +60,12 @@ fn listener_value(bind: &ir::Bind, listener: &ir::Listener) -> value::Listener {
         certificates: tls.certificates.iter().map(|one| one.secret.clone()).collect(),
         min_version: tls.min_version,
         is_default: tls.is_default,
+        cipher_suites: tls.cipher_suites.clone(),
+        clients: tls.clients.as_ref().map(|clients| value::Clients {
+            trust: clients.trust.iter().map(|bundle| bundle.source.clone()).collect(),
+            mode: clients.mode,
+        }),
+        forward_client_cert: tls.forward_client_cert,
     });
     let (protocol, tls_use) = match listener.serve {
         other @ (Serve::TlsTerminate | Serve::TlsPassthrough) => (Serve::Https, Some(other)),

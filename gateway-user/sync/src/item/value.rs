@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gateway_ir::{
-    Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings, ObjectName, RouteId,
-    Serve, SubjectAltName, Timeouts, TlsVersion, TrustSource,
+    Action, BindAddress, ClientValidationMode, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings,
+    ObjectName, RouteId, Serve, SubjectAltName, Timeouts, TlsVersion, TrustSource,
 };
 use gateway_tls::TicketSecret;
 use prost::Message;
@@ -60,6 +60,19 @@ pub(super) struct ListenerTls {
     pub(super) min_version: TlsVersion,
     #[serde(default)]
     pub(super) is_default: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) cipher_suites: Vec<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) clients: Option<Clients>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) forward_client_cert: bool,
+}
+
+/// A check of clients' certificates, whose authorities are items of their own.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Clients {
+    pub(super) trust: Vec<TrustSource>,
+    pub(super) mode: ClientValidationMode,
 }
 
 #[derive(Serialize, Deserialize)]

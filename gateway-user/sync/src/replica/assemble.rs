@@ -5,13 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gateway_ir::{
-    AttachedRoutes, BackendTls, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Ir, Listener,
-    ListenerId, ListenerTls, MatchHostname, ObjectName, Route, RouteId, SharedMap, TrustBundle, TrustSource,
-    shared_map,
+    AttachedRoutes, BackendTls, Bind, BindAddress, Certificate, ClientValidation, ClusterKey, Endpoints, Ir,
+    Listener, ListenerId, ListenerTls, MatchHostname, ObjectName, Route, RouteId, SharedMap, TrustBundle,
+    TrustSource, shared_map,
 };
 use gateway_tls::TicketSecret;
 
-use crate::item::{Attached, BackendTlsItem, Desired, ListenerItem, Owner, Value};
+use crate::item::{Attached, BackendTlsItem, ClientsItem, Desired, ListenerItem, Owner, Value};
 
 /// Routes of one listener, in order, each with its hosts there.
 type Attachments = Vec<(RouteId, Arc<[MatchHostname]>)>;
@@ -114,10 +114,19 @@ impl Parts<'_> {
 
     fn listener(&self, item: &ListenerItem) -> Listener {
         let certificate = |secret: &ObjectName| self.certificates.get(secret).map(|one| Arc::clone(one));
+        // Without its authorities it lets nobody in.
+        let bundle = |source: &TrustSource| self.trust.get(source).map(|one| Arc::clone(one));
+        let clients = |item: &ClientsItem| ClientValidation {
+            trust: item.trust.iter().filter_map(bundle).collect(),
+            mode: item.mode,
+        };
         let tls = item.tls.as_ref().map(|tls| ListenerTls {
             certificates: tls.certificates.iter().filter_map(certificate).collect(),
             min_version: tls.min_version,
             is_default: tls.is_default,
+            cipher_suites: tls.cipher_suites.clone(),
+            clients: tls.clients.as_ref().map(clients),
+            forward_client_cert: tls.forward_client_cert,
         });
         Listener {
             id: item.id.clone(),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_ir::{
-    Bind, BindAddress, Certificate, ClusterKey, DiffItem, Endpoints, Ir, Listener, ListenerId, ObjectName,
-    RouteId, TrustBundle, TrustSource,
+    Bind, BindAddress, Certificate, ClusterKey, DiffItem, Endpoints, Ir, Listener, ListenerId, ListenerTls,
+    ObjectName, RouteId, TrustBundle, TrustSource,
 };
 
 use crate::item::{self, Attached, Desired, Item};
@@ -47,6 +47,9 @@ pub(crate) fn between(old: &Desired, new: &Desired) -> Changes {
     }
     if !Arc::ptr_eq(&old.ir, &new.ir) {
         changes.ir(&old.ir, &new.ir);
+    }
+    if !Arc::ptr_eq(&old.ir, &new.ir) || !Arc::ptr_eq(&old.endpoints, &new.endpoints) {
+        changes.trust(old, new);
     }
     changes
 }
@@ -112,7 +115,11 @@ impl Changes {
                 DiffItem::Remove(key, _) => self.deletes.push(Key::backend_tls(key)),
             }
         }
-        let (was, is) = (trust(old), trust(new));
+    }
+
+    /// Authorities are for backends and for clients, so both sides of a state are looked at if either differs.
+    fn trust(&mut self, old: &Desired, new: &Desired) {
+        let (was, is) = (trust(&old.ir, &old.endpoints), trust(&new.ir, &new.endpoints));
         let same = |a: &&Arc<TrustBundle>, b: &&Arc<TrustBundle>| Arc::ptr_eq(a, b) || a == b;
         self.maps(&was, &is, same, |_, bundle| item::trust(bundle), |source| Key::trust(source));
     }
@@ -164,8 +171,14 @@ fn certificates(ir: &Ir) -> BTreeMap<&ObjectName, &Arc<Certificate>> {
 }
 
 /// Every bundle of authorities, once, by its source.
-pub(crate) fn trust(endpoints: &Endpoints) -> BTreeMap<&TrustSource, &Arc<TrustBundle>> {
-    let bundles = endpoints.tls.values().flat_map(|settings| &settings.trust);
+pub(crate) fn trust<'a>(
+    ir: &'a Ir,
+    endpoints: &'a Endpoints,
+) -> BTreeMap<&'a TrustSource, &'a Arc<TrustBundle>> {
+    let of_backends = endpoints.tls.values().flat_map(|settings| &settings.trust);
+    let listeners = ir.binds.iter().flat_map(|bind| &bind.listeners);
+    let checks = listeners.filter_map(|listener| listener.tls.as_ref()?.clients.as_ref());
+    let bundles = of_backends.chain(checks.flat_map(|clients| &clients.trust));
     bundles.map(|bundle| (&bundle.source, bundle)).collect()
 }
 
@@ -180,8 +193,16 @@ fn are_alike(one: &Listener, other: &Listener) -> bool {
         (None, None) => true,
         (Some(one), Some(other)) => {
             let secrets = one.certificates.iter().map(|one| &one.secret);
+            let check = |tls: &ListenerTls| {
+                let clients = tls.clients.as_ref()?;
+                let sources = clients.trust.iter().map(|bundle| bundle.source.clone());
+                Some((clients.mode, sources.collect::<Vec<_>>()))
+            };
             one.min_version == other.min_version
                 && one.is_default == other.is_default
+                && one.cipher_suites == other.cipher_suites
+                && one.forward_client_cert == other.forward_client_cert
+                && check(one) == check(other)
                 && secrets.eq(other.certificates.iter().map(|one| &one.secret))
         }
         _ => false,

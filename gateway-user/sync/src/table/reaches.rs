@@ -39,7 +39,7 @@ impl Table {
             changed |= self.set_reach(&key, &reach, next) && !begins;
         }
         // Certificates of authorities are no secret, and many Gateways need the same.
-        for source in changes::trust(&endpoints).into_keys() {
+        for source in changes::trust(&ir, &endpoints).into_keys() {
             self.set_everywhere(&Key::trust(source));
         }
         for address in addresses.keys() {

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, BackendProtocol, BackendTls, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
-    HeaderChange, HeaderMod, Hostname, HttpRoute, HttpRule, Ir, L4Backend, L4Route, L4Rule, LabelRequirement,
-    Listener, ListenerId, ListenerSettings, ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch,
-    Placement, PrivateKey, Redirect, Route, RouteId, RouteKind, RouteMatch, Serve, Setting, SubjectAltName,
-    Timeouts, TlsVersion, TrustBundle, TrustSource, WeightedBackend, WeightedTarget,
+    Action, BackendProtocol, BackendTls, Bind, BindAddress, Certificate, ClientValidation,
+    ClientValidationMode, ClusterKey, Endpoints, Filter, HeaderChange, HeaderMod, Hostname, HttpRoute,
+    HttpRule, Ir, L4Backend, L4Route, L4Rule, LabelRequirement, Listener, ListenerId, ListenerSettings,
+    ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Redirect, Route,
+    RouteId, RouteKind, RouteMatch, Serve, Setting, SubjectAltName, Timeouts, TlsVersion, TrustBundle,
+    TrustSource, WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
 use gateway_tls::TicketSecret;
@@ -139,11 +140,12 @@ fn l4_rule(route: u8, version: u8) -> L4Rule {
     L4Rule { name: None, backends: vec![L4Backend { weight: u32::from(version), target }] }
 }
 
+fn bundle(source: TrustSource, number: usize) -> Arc<TrustBundle> {
+    Arc::new(TrustBundle { source, certificates: vec![format!("authority {number}").into_bytes()] })
+}
+
 /// Settings that differ with `number`, and authorities of which many have the same.
 fn backend_tls(number: usize) -> Arc<BackendTls> {
-    let bundle = |source, number: usize| {
-        Arc::new(TrustBundle { source, certificates: vec![format!("authority {number}").into_bytes()] })
-    };
     Arc::new(BackendTls {
         policy: name("policy"),
         hostname: "backend.example.com".into(),
@@ -268,6 +270,12 @@ impl Plan {
                 let tls = ListenerTls {
                     certificates,
                     min_version: if *wildcard { TlsVersion::Tls13 } else { TlsVersion::Tls12 },
+                    clients: wildcard.then(|| ClientValidation {
+                        trust: vec![bundle(TrustSource::ConfigMap(name("ca")), 1)],
+                        mode: ClientValidationMode::AllowInsecureFallback,
+                    }),
+                    forward_client_cert: *wildcard,
+                    cipher_suites: wildcard.then(|| "TLS_AES_128_GCM_SHA256".into()).into_iter().collect(),
                     is_default: false,
                 };
                 let on = self.routes.iter().filter(|(_, (_, on))| on.contains(&port));

@@ -4,8 +4,6 @@
 //! Gateways whose routes refer to its targets.
 
 mod ancestors;
-mod authorities;
-mod holder;
 mod policy;
 mod status;
 pub(crate) mod targets;
@@ -20,13 +18,13 @@ use gateway_ir::{
 };
 
 use crate::Severity;
+use crate::authorities::Authorities;
 use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::gateway::GatewayState;
 use crate::memo::Routes;
 use crate::view::View;
 
 use ancestors::Ancestors;
-use authorities::Authorities;
 use policy::PolicyState;
 use targets::Targets;
 use users::Users;
@@ -65,7 +63,6 @@ impl Default for SystemAuthorities {
 /// Policies from one update to the next.
 #[derive(Debug, Default)]
 pub(crate) struct BackendPolicies {
-    authorities: Authorities,
     users: Users,
     /// The settings that each policy came to.
     settings: BTreeMap<ObjectName, Arc<BackendTls>>,
@@ -99,16 +96,15 @@ impl BackendPolicies {
         &mut self,
         view: &View<'_>,
         around: Surroundings<'_, '_>,
+        authorities: &mut Authorities,
         clusters: impl Iterator<Item = &'k ClusterKey>,
         diagnostics: &mut Diagnostics,
     ) -> PolicyOutcome {
-        self.authorities.start();
         let mut states: BTreeMap<&ObjectKey, PolicyState<'_>> = BTreeMap::new();
         for (key, object) in &view.resources.backend_tls_policies {
-            let state = PolicyState::new(view, key, object, &mut self.authorities, around.system);
+            let state = PolicyState::new(view, key, object, authorities, around.system);
             states.insert(key, state);
         }
-        self.authorities.finish();
         let targeted: BTreeSet<_> = view.tls_targets.services().cloned().collect();
         self.users.follow(around.served, targeted);
         let mut outcome = PolicyOutcome::default();

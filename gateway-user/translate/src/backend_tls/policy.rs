@@ -6,7 +6,7 @@ use gateway_api_types::{BackendTlsPolicy, ObjectKey, SubjectAltNameType, WellKno
 use gateway_ir::{BackendTls, ObjectName, SubjectAltName, TrustBundle};
 
 use super::SystemAuthorities;
-use super::authorities::Authorities;
+use crate::authorities::Authorities;
 use crate::diagnostics::ConfigError;
 use crate::reason;
 use crate::view::View;

@@ -7,8 +7,9 @@
 
 use std::net::IpAddr;
 
-use gateway_ir::{BindAddress, ListenerSettings, ObjectName, Serve, TlsVersion};
+use gateway_ir::{BindAddress, ClientValidationMode, ListenerSettings, ObjectName, Serve, TlsVersion};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 /// Most bytes of a certificate's names that are in a digest. The names follow from the fingerprint: short
 /// lists are part of it since its first version, thousands of names for each of 64 references of 64 listeners
@@ -66,6 +67,20 @@ struct Tls<'a> {
     min_version: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_default: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    cipher_suites: &'a [Box<str>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients: Option<Clients>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forward_client_cert: bool,
+}
+
+/// The check of clients' certificates.
+#[derive(Serialize)]
+struct Clients {
+    mode: &'static str,
+    /// SHA-256 of the authorities' certificates, one after the other, in hexadecimal.
+    trust: String,
 }
 
 #[derive(Serialize)]
@@ -131,6 +146,23 @@ impl<'a> Tls<'a> {
                 TlsVersion::Tls13 => "1.3",
             },
             is_default: tls.is_default,
+            cipher_suites: &tls.cipher_suites,
+            clients: tls.clients.as_ref().map(Clients::new),
+            forward_client_cert: tls.forward_client_cert,
+        }
+    }
+}
+
+impl Clients {
+    fn new(clients: &gateway_ir::ClientValidation) -> Self {
+        let mut hash = Sha256::new();
+        clients.trust.iter().flat_map(|bundle| &bundle.certificates).for_each(|one| hash.update(one));
+        Self {
+            mode: match clients.mode {
+                ClientValidationMode::AllowValidOnly => "AllowValidOnly",
+                ClientValidationMode::AllowInsecureFallback => "AllowInsecureFallback",
+            },
+            trust: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
         }
     }
 }

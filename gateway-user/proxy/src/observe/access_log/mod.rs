@@ -197,6 +197,7 @@ mod tests {
             server_name: Some("a.example".into()),
             version: Some(Version::Tls13),
             protocol: Protocol::Http1,
+            client_cert: None,
             settings: None,
         };
         let mut out = Vec::new();
@@ -212,12 +213,14 @@ mod tests {
             server_name: Some("a.example".into()),
             version: Some(Version::Tls13),
             protocol: Protocol::Http1,
+            client_cert: None,
             settings: None,
         };
         let unnamed = TlsInfo {
             server_name: None,
             version: Some(Version::Tls12),
             protocol: Protocol::Http1,
+            client_cert: None,
             settings: None,
         };
         let refused = Record {

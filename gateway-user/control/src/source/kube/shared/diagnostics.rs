@@ -45,7 +45,7 @@ impl Inner {
             let rest = match (self.held(*kind, key).is_some(), kind) {
                 (true, _) => "its last version stays in force",
                 (false, Kind::Secret) => "listeners that refer to it have no certificate",
-                (false, _) => "BackendTLSPolicies that refer to it trust nobody",
+                (false, _) => "BackendTLSPolicies and listeners that refer to it trust nobody",
             };
             about(*kind, key, format!("cannot be read, so {rest}; tried again: {why}"))
         });

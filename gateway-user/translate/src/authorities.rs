@@ -1,4 +1,6 @@
-//! Authorities: from a policy's `caCertificateRefs` to checked certificates.
+//! Authorities: from `caCertificateRefs`, of policies and of Gateways, to checked certificates.
+
+mod holder;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,18 +9,17 @@ use gateway_api_types::{Kind, LocalObjectReference, ObjectKey};
 use gateway_ir::{ObjectName, TrustBundle, TrustSource};
 use gateway_tls::read_authorities;
 
-use super::holder::Holder;
+use self::holder::Holder;
 use crate::diagnostics::ConfigError;
 use crate::reason;
 use crate::view::View;
-use crate::wants::authority_place;
 
 /// Kind and name.
 type Place = (Kind, ObjectKey);
 
 /// The result for every object that was read, once for each of its versions.
 #[derive(Debug, Default)]
-pub(super) struct Authorities {
+pub(crate) struct Authorities {
     known: BTreeMap<Place, CachedBundle>,
     round: u64,
 }
@@ -34,19 +35,19 @@ struct CachedBundle {
 
 impl Authorities {
     /// Begins a translation: what is not asked for until [`Authorities::finish`] is forgotten.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.round += 1;
     }
 
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.known.retain(|_, known| known.used == self.round);
     }
 
-    /// The certificates that a reference of a policy in `namespace` leads to. `field` is its place, for messages.
+    /// The certificates that a reference to an object in `namespace` leads to. `field` is its place, for messages.
     ///
     /// # Errors
     /// `InvalidKind`, or `InvalidCACertificateRef` with the mistake in the reference or in the object.
-    pub(super) fn of(
+    pub(crate) fn of(
         &mut self,
         view: &View<'_>,
         namespace: &str,
@@ -106,4 +107,14 @@ fn bundle((kind, key): &Place, holder: &Holder) -> Result<TrustBundle, String> {
         _ => TrustSource::ConfigMap(ObjectName::new(&*key.namespace, &*key.name)),
     };
     Ok(TrustBundle { source, certificates })
+}
+
+/// The object with authorities that a reference to this namespace means; `None` if its kind holds none.
+pub(crate) fn authority_place(namespace: &str, reference: &LocalObjectReference) -> Option<Place> {
+    let LocalObjectReference { group, kind, name } = reference;
+    match Kind::find(group, kind)? {
+        kind @ Kind::ConfigMap => Some((kind, ObjectKey::new(namespace, &**name))),
+        kind @ Kind::ClusterTrustBundle => Some((kind, ObjectKey::new("", &**name))),
+        _ => None,
+    }
 }
