@@ -11,6 +11,7 @@ use rcgen::{CertificateParams, KeyPair, RsaKeySize};
 use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 pub use authority::{Authority, Leaf};
@@ -107,6 +108,23 @@ pub fn client(trusted: &[&SelfSigned], versions: Versions) -> Arc<ClientConfig> 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
     Arc::new(builder.expect("versions of the provider").with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The same clients, who show that certificate when they are asked for one; further ones in its text are its issuers'.
+///
+/// # Panics
+/// The certificate and its key do not belong together.
+pub fn showing(trusted: &[&SelfSigned], versions: Versions, own: Option<&SelfSigned>) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::clone(&client(trusted, versions));
+    if let Some(own) = own {
+        let chain = CertificateDer::pem_slice_iter(own.certificate.as_bytes());
+        let chain = chain.collect::<Result<Vec<_>, _>>().expect("certificates");
+        let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).expect("a private key");
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let shown = CertifiedKey::from_der(chain, key, &provider).expect("a key of the certificate");
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(shown));
+    }
+    Arc::new(config)
 }
 
 /// The same clients, who offer these protocols by ALPN.

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair.
-pub(super) const EVERY_PAIR: [&str; 14] = [
+pub(super) const EVERY_PAIR: [&str; 15] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -25,6 +25,7 @@ pub(super) const EVERY_PAIR: [&str; 14] = [
     "placement",
     "ports",
     "deaths",
+    "client_certificates",
 ];
 
 /// Steering and I/O.

@@ -1,8 +1,8 @@
 //! An authority that signs certificates on the spot.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
-    KeyUsagePurpose, RsaKeySize, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, RsaKeySize, SanType, date_time_ymd,
 };
 
 use super::SelfSigned;
@@ -21,6 +21,8 @@ pub struct Leaf<'a> {
     pub uris: &'a [&'a str],
     /// It has expired.
     pub expired: bool,
+    /// It is for servers alone.
+    pub server_only: bool,
     /// Its key is of RSA with 2,048 bits.
     pub rsa: bool,
 }
@@ -68,6 +70,9 @@ impl Authority {
         if leaf.expired {
             (parameters.not_before, parameters.not_after) =
                 (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        }
+        if leaf.server_only {
+            parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         }
         let key = match leaf.rsa {
             true => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048),
