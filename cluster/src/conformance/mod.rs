@@ -50,7 +50,11 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Suite::REFERENCE)]
     suite: Suite,
     /// Profiles whose core features are tested whether the gateway claims them or not.
-    #[arg(long, value_delimiter = ',', default_value = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TCP,GATEWAY-TLS")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TCP,GATEWAY-TLS,GATEWAY-UDP"
+    )]
     profiles: Vec<String>,
     /// Runs these tests only.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]

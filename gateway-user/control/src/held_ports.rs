@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use gateway_ir::{BindAddress, ObjectName};
+use gateway_ir::{Bind, BindAddress, ObjectName};
 use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerPlan};
 use gateway_sync::item::Desired;
 use tokio::time::Instant;
@@ -128,7 +128,8 @@ impl HeldPort {
 /// The Gateways whose listeners are on a bind, in the order of their names, with their marks.
 fn gateways(bind: SteerBind, desired: &Desired) -> Vec<(ObjectName, String)> {
     let same = |address: BindAddress| address == bind.address;
-    let found = desired.ir.binds.iter().filter(|other| other.port == bind.port && same(other.address));
+    let same_port = |other: &Bind| other.port == bind.port && other.transport() == bind.transport;
+    let found = desired.ir.binds.iter().filter(|other| same_port(other) && same(other.address));
     let mut names: Vec<_> =
         found.flat_map(|bind| &bind.listeners).map(|listener| &listener.id.gateway).collect();
     names.sort();

@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use gateway_ir::{BindAddress, ClusterKey, Endpoints};
+use gateway_ir::{BindAddress, ClusterKey, Endpoints, Transport};
 use gateway_steer::SteerPlan;
 
 /// Ports of the node that endpoints must not lead to. The default allows all.
@@ -102,8 +102,9 @@ impl OwnPorts {
         let mut refused: Vec<OwnEndpoint> = Vec::new();
         let mut rest = None;
         for (cluster, addresses) in &endpoints.clusters {
+            let transport = cluster.protocol.transport();
             let own: BTreeMap<SocketAddr, OwnReason> =
-                addresses.iter().filter_map(|one| Some((*one, guarded.refuses(*one)?))).collect();
+                addresses.iter().filter_map(|one| Some((*one, guarded.refuses(*one, transport)?))).collect();
             if own.is_empty() {
                 continue;
             }
@@ -126,7 +127,7 @@ impl OwnPorts {
 /// One look at all endpoints. The system is asked only if a port gives reason to.
 struct EndpointCheck<'a> {
     own: &'a OwnPorts,
-    listeners: BTreeSet<(u16, BindAddress)>,
+    listeners: BTreeSet<(u16, BindAddress, Transport)>,
     /// Every port that is of interest.
     ports: BTreeSet<u16>,
     addresses: OnceCell<BTreeSet<IpAddr>>,
@@ -139,8 +140,8 @@ impl<'a> EndpointCheck<'a> {
             _ => port,
         };
         let listeners: BTreeSet<_> =
-            plan.binds.iter().map(|bind| (served(bind.port), bind.address)).collect();
-        let ports = (listeners.iter().map(|(port, _)| *port))
+            plan.binds.iter().map(|bind| (served(bind.port), bind.address, bind.transport)).collect();
+        let ports = (listeners.iter().map(|(port, ..)| *port))
             .chain(own.listens.iter().map(SocketAddr::port))
             .chain(own.internal_port)
             .chain(own.reserved.iter().copied())
@@ -148,7 +149,7 @@ impl<'a> EndpointCheck<'a> {
         Self { own, listeners, ports, addresses: OnceCell::new() }
     }
 
-    fn refuses(&self, endpoint: SocketAddr) -> Option<OwnReason> {
+    fn refuses(&self, endpoint: SocketAddr, transport: Transport) -> Option<OwnReason> {
         let (ip, port) = (endpoint.ip().to_canonical(), endpoint.port());
         let of_interest = self.own.refuse_all || self.ports.contains(&port);
         if !of_interest || !self.is_own(ip) {
@@ -164,7 +165,11 @@ impl<'a> EndpointCheck<'a> {
         };
         if sluice {
             Some(OwnReason::Sluice)
-        } else if self.listeners.iter().any(|(listener, address)| *listener == port && bound(*address)) {
+        } else if self
+            .listeners
+            .iter()
+            .any(|(listener, address, of)| (*listener, *of) == (port, transport) && bound(*address))
+        {
             Some(OwnReason::Listener)
         } else if self.own.reserved.contains(&port) {
             Some(OwnReason::Reserved)

@@ -39,6 +39,7 @@ pub(crate) fn report(live: Option<&Live>, addresses: &[IpAddr]) -> NodeReport {
     let refused = live.refused.iter().map(|rejection| RejectedBind {
         address: rejection.bind.address,
         port: rejection.bind.port,
+        transport: rejection.bind.transport,
         reason: match rejection.reason {
             gateway_steer::RejectionReason::AddressNotLocal => RejectionReason::AddressNotUsable,
             _ => RejectionReason::PortUnavailable,

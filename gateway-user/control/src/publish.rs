@@ -1,12 +1,12 @@
 //! Makes a generation live on all workers or on none.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use gateway_ir::{Endpoints, Generation};
-use gateway_proxy::worker::{PrepareError, WorkerCommand};
+use gateway_proxy::worker::{PrepareError, WorkerCommand, WorkerSockets};
 use gateway_snapshot::Snapshot;
 
 /// Limit for a worker to prepare or commit: far above anything measured, since a worker that is late once is
@@ -78,7 +78,7 @@ pub enum PublishError {
     },
 }
 
-/// Lets every worker prepare `snapshot`; `listeners` has one list per worker.
+/// Lets every worker prepare `snapshot`; `sockets` has those of each worker.
 ///
 /// # Errors
 /// The first worker's rejection. All workers have been told to forget the generation then.
@@ -86,16 +86,16 @@ pub async fn prepare(
     workers: &impl Workers,
     generation: Generation,
     snapshot: &Arc<Snapshot>,
-    listeners: Vec<Vec<TcpListener>>,
+    sockets: Vec<WorkerSockets>,
 ) -> Result<(), PublishError> {
-    let mut listeners = listeners.into_iter();
+    let mut sockets = sockets.into_iter();
     let mut replies = Vec::with_capacity(workers.count());
     for worker in 0..workers.count() {
         let (reply, response) = oneshot::channel();
         let command = WorkerCommand::Prepare {
             generation,
             snapshot: Arc::clone(snapshot),
-            listeners: listeners.next().unwrap_or_default(),
+            sockets: sockets.next().unwrap_or_default(),
             reply,
         };
         // A command that finds nobody drops its reply, which the wait below sees.
@@ -127,20 +127,27 @@ pub fn abort(workers: &impl Workers, generation: Generation) {
     }
 }
 
-/// Makes a generation live that all workers have prepared. `retire` names the listening sockets, which each
-/// worker has of its own, to close once what they had queued is accepted.
+/// Sockets to close once what they had queued is served, by their addresses; each worker has some of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retired {
+    /// Listening sockets.
+    pub listeners: Vec<SocketAddr>,
+    /// Sockets for datagrams.
+    pub datagrams: Vec<SocketAddr>,
+}
+
+/// Makes a generation live that all workers have prepared, and closes what is `retired`.
 ///
 /// Returns the workers that did not follow. There is no way back here: a worker that prepared and then does
 /// not commit has ended or hangs, and its replacement starts with what is live.
-pub async fn commit(
-    workers: &impl Workers,
-    generation: Generation,
-    retire: &[SocketAddr],
-) -> Vec<PublishError> {
+pub async fn commit(workers: &impl Workers, generation: Generation, retired: &Retired) -> Vec<PublishError> {
     let mut replies = Vec::with_capacity(workers.count());
     for worker in 0..workers.count() {
         let (reply, response) = oneshot::channel();
-        workers.send(worker, WorkerCommand::Commit { generation, retire: retire.to_vec(), reply });
+        let Retired { listeners, datagrams } = retired.clone();
+        let command =
+            WorkerCommand::Commit { generation, retire: listeners, retire_datagrams: datagrams, reply };
+        workers.send(worker, command);
         replies.push(response);
     }
     let mut missing = Vec::new();

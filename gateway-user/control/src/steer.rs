@@ -1,6 +1,6 @@
 //! The reconciler's interface to steering, and steering that several threads share.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use gateway_steer::{
@@ -18,6 +18,12 @@ pub trait Steer {
     /// Sockets that workers close because their binds are not in the plan.
     fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr>;
 
+    /// Sockets for datagrams that workers close, likewise.
+    fn retiring_datagrams(&mut self, plan: &SteerPlan) -> Vec<SocketAddr>;
+
+    /// True if the plan should be prepared and applied again since the node's addresses are others.
+    fn is_behind(&mut self) -> bool;
+
     /// Forgets what was prepared last: it does not go live.
     fn abandon(&mut self);
 
@@ -26,6 +32,12 @@ pub trait Steer {
     /// # Errors
     /// The system gives no socket.
     fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError>;
+
+    /// Sockets for datagrams for such a successor.
+    ///
+    /// # Errors
+    /// The system gives no socket.
+    fn refill_datagrams(&mut self, worker: usize) -> Result<Vec<UdpSocket>, SteerError>;
 
     /// Makes the plan what is steered. Returns the binds that the kernel has no room for.
     ///
@@ -153,6 +165,14 @@ impl Steer for SharedSteering {
         self.lock().as_mut().map(|steering| steering.retiring(plan)).unwrap_or_default()
     }
 
+    fn retiring_datagrams(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
+        self.lock().as_mut().map(|steering| steering.retiring_datagrams(plan)).unwrap_or_default()
+    }
+
+    fn is_behind(&mut self) -> bool {
+        self.lock().as_ref().is_some_and(Steering::is_behind)
+    }
+
     fn abandon(&mut self) {
         if let Some(steering) = self.lock().as_mut() {
             steering.abandon();
@@ -165,6 +185,10 @@ impl Steer for SharedSteering {
     /// The system gives no socket.
     fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError> {
         self.lock().as_mut().map_or(Ok(Vec::new()), |steering| steering.refill(worker))
+    }
+
+    fn refill_datagrams(&mut self, worker: usize) -> Result<Vec<UdpSocket>, SteerError> {
+        self.lock().as_ref().map_or(Ok(Vec::new()), |steering| steering.refill_datagrams(worker))
     }
 
     /// Makes the plan what is steered. Returns the binds that the kernel has no room for.

@@ -1,7 +1,7 @@
 //! The place that an edit has in the order of configurations beside one whose expressions have to be built.
 #![allow(missing_docs)]
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,16 +124,28 @@ impl Steer for Recorder {
     }
 
     fn prepare(&mut self, _: &SteerPlan) -> Prepared {
-        Prepared { listeners: vec![Vec::new()], refused: Vec::new() }
+        Prepared { listeners: vec![Vec::new()], datagrams: Vec::new(), refused: Vec::new() }
     }
 
     fn retiring(&mut self, _: &SteerPlan) -> Vec<SocketAddr> {
         Vec::new()
     }
 
+    fn retiring_datagrams(&mut self, _: &SteerPlan) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
+    fn is_behind(&mut self) -> bool {
+        false
+    }
+
     fn abandon(&mut self) {}
 
     fn refill(&mut self, _: usize) -> Result<Vec<TcpListener>, SteerError> {
+        Ok(Vec::new())
+    }
+
+    fn refill_datagrams(&mut self, _: usize) -> Result<Vec<UdpSocket>, SteerError> {
         Ok(Vec::new())
     }
 

@@ -10,7 +10,7 @@ use gateway_http::h1::path::{self, PathOptions, Separators};
 use gateway_io::file::FileTarget;
 use gateway_ir::{ListenerSettings, Setting};
 use gateway_proxy::worker::ClientLimit;
-use gateway_proxy::{ProxyConfig, Timeouts};
+use gateway_proxy::{ProxyConfig, Timeouts, UdpLimits};
 use gateway_steer::SteeringPath;
 use gateway_tls::Tickets;
 use gateway_translate::RequestPolicy;
@@ -126,6 +126,7 @@ pub(crate) fn proxy_config(
             ipv4_prefix: u8::try_from(settings.client_prefix_ipv4.get()).unwrap_or(32),
             ipv6_prefix: u8::try_from(settings.client_prefix_ipv6.get()).unwrap_or(64),
         },
+        udp: udp_limits(settings, max_connections),
         buffer_limit: bounds.buffers,
         max_upstream_requests: part(settings.upstream_max_requests, 2),
         max_upstream_pending: part(settings.upstream_max_pending, 4),
@@ -156,6 +157,20 @@ pub(crate) fn proxy_config(
         faults: fault::is_injected("requests"),
         ..ProxyConfig::default()
     })
+}
+
+/// Bounds of flows, for workers of so many connections.
+fn udp_limits(settings: &Settings, max_connections: usize) -> UdpLimits {
+    let part = |set: Auto<Count<1, 1_000_000>>, of: usize| match set {
+        Auto::Set(count) => count.size(),
+        Auto::Auto => (of / 4).max(LEAST_PART),
+    };
+    let flows = part(settings.max_udp_flows, max_connections);
+    UdpLimits {
+        flows,
+        flows_per_client: part(settings.max_udp_flows_per_client, flows),
+        idle: settings.udp_flow_idle_timeout.0.unwrap_or(NO_LIMIT),
+    }
 }
 
 /// The keys of all workers' session tickets.

@@ -1,6 +1,8 @@
 //! `sluice run --helper` as a user without any right, and the helper that does for it what takes one.
 
 mod common;
+#[path = "helper/datagrams.rs"]
+mod datagrams;
 #[path = "helper/killed.rs"]
 mod killed;
 #[path = "helper/liars.rs"]
@@ -11,6 +13,8 @@ mod line;
 mod pool;
 #[path = "helper/spare.rs"]
 mod spare;
+#[path = "common/udp.rs"]
+mod udp;
 
 use std::net::TcpListener;
 
@@ -56,6 +60,7 @@ fn serves_without_any_right(label: &'static str, steering: &'static str) {
         wait::until("the new listener", || is_served(81));
         running.edit("gateway.yaml", "port: 81", "port: 80");
         running.wait_for_status("/httpbin/get", 200);
+        datagrams::are_served(&running);
         must_have_no_right(running.gateway.pid());
         must_be_confined(&helper);
         assert!(!text(&sluice(&["status"])).contains("CAP_"));

@@ -1,6 +1,8 @@
 //! A second `sluice run` on the same state directory takes over, and no client notices.
 
 mod common;
+#[path = "takeover/datagrams.rs"]
+mod datagrams;
 #[path = "takeover/hangs.rs"]
 mod hangs;
 #[path = "takeover/kills.rs"]
@@ -15,6 +17,8 @@ mod open_drain;
 mod refused_programs;
 #[path = "common/role.rs"]
 mod role;
+#[path = "common/udp.rs"]
+mod udp;
 #[path = "takeover/users.rs"]
 mod users;
 #[path = "takeover/versions.rs"]

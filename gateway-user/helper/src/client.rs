@@ -112,14 +112,6 @@ impl HelperClient {
         self.ask(Request::GiveStateDir).map(drop)
     }
 
-    /// A bound UDP socket in the `SO_REUSEPORT` group of its address and port.
-    ///
-    /// # Errors
-    /// The helper is away, does not serve the port, or the system refuses.
-    pub fn bind_udp(&self, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
-        self.bound(Transport::Udp, BindWay::Shared, address, port)
-    }
-
     /// Puts an address on the helper's interface. False if somebody else had.
     ///
     /// # Errors
@@ -280,6 +272,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Helper for HelperClient {
     fn bind(&self, way: BindWay, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
         self.bound(Transport::Tcp, way, address, port)
+    }
+
+    fn bind_udp(&self, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
+        self.bound(Transport::Udp, BindWay::Shared, address, port)
     }
 
     fn load(&self, workers: u32) -> Result<LentDescriptors, String> {

@@ -80,11 +80,14 @@ pub enum RouteKind {
     TCPRoute,
     /// `gateway.networking.k8s.io/TLSRoute`.
     TLSRoute,
+    /// `gateway.networking.k8s.io/UDPRoute`.
+    UDPRoute,
 }
 
 impl RouteKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 4] = [Self::HTTPRoute, Self::GRPCRoute, Self::TCPRoute, Self::TLSRoute];
+    pub const ALL: [Self; 5] =
+        [Self::HTTPRoute, Self::GRPCRoute, Self::TCPRoute, Self::TLSRoute, Self::UDPRoute];
 
     /// The kind as manifests write it.
     pub fn as_str(self) -> &'static str {
@@ -93,12 +96,21 @@ impl RouteKind {
             RouteKind::GRPCRoute => "GRPCRoute",
             RouteKind::TCPRoute => "TCPRoute",
             RouteKind::TLSRoute => "TLSRoute",
+            RouteKind::UDPRoute => "UDPRoute",
         }
     }
 
-    /// True if its routes are for whole connections, and not for requests.
+    /// True if its routes are for whole connections or flows, and not for requests.
     pub fn is_for_connections(self) -> bool {
-        matches!(self, Self::TCPRoute | Self::TLSRoute)
+        matches!(self, Self::TCPRoute | Self::TLSRoute | Self::UDPRoute)
+    }
+
+    /// The transport of what its routes are for.
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::HTTPRoute | Self::GRPCRoute | Self::TCPRoute | Self::TLSRoute => Transport::Tcp,
+            Self::UDPRoute => Transport::Udp,
+        }
     }
 }
 
@@ -139,7 +151,32 @@ pub struct ClusterKey {
     pub tls: bool,
 }
 
-/// The protocols that requests and connections are forwarded in.
+/// The protocols that ports are of: a number stands for one port in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Transport {
+    /// Connections.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// The name that Services and EndpointSlices give it (`ServicePort.protocol`).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+
+    /// True for TCP, the default.
+    pub fn is_tcp(&self) -> bool {
+        *self == Self::Tcp
+    }
+}
+
+/// The protocols that requests, connections and datagrams are forwarded in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BackendProtocol {
     /// HTTP/1.1.
@@ -153,6 +190,8 @@ pub enum BackendProtocol {
     TcpProxyV1,
     /// The same with version 2.
     TcpProxyV2,
+    /// The client's datagrams.
+    Udp,
 }
 
 impl BackendProtocol {
@@ -163,6 +202,14 @@ impl BackendProtocol {
     /// True if whole connections are forwarded, and not requests.
     pub fn is_tcp(self) -> bool {
         matches!(self, Self::Tcp | Self::TcpProxyV1 | Self::TcpProxyV2)
+    }
+
+    /// The transport below it.
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::Http1 | Self::Http2 | Self::Tcp | Self::TcpProxyV1 | Self::TcpProxyV2 => Transport::Tcp,
+            Self::Udp => Transport::Udp,
+        }
     }
 }
 
@@ -182,6 +229,7 @@ impl fmt::Display for ClusterKey {
             BackendProtocol::Tcp => " over TCP",
             BackendProtocol::TcpProxyV1 => " over TCP with PROXY v1",
             BackendProtocol::TcpProxyV2 => " over TCP with PROXY v2",
+            BackendProtocol::Udp => " over UDP",
         })?;
         match (self.tls, self.protocol) {
             (true, BackendProtocol::Http1) => f.write_str(" over TLS"),

@@ -27,7 +27,9 @@ pub use backend_tls::{BackendTls, SubjectAltName, TrustBundle, TrustSource};
 pub use endpoints::Endpoints;
 pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 pub use hostname::{Hostname, HostnameError};
-pub use ids::{BackendProtocol, ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
+pub use ids::{
+    BackendProtocol, ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind, Transport,
+};
 pub use matching::{GrpcMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use placement::{LabelRequirement, Labels, NodeSelector, Placement};
 pub use route::{

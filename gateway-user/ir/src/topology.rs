@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Certificate, Hostname, ListenerId, ListenerSettings, ListenerTls, Route, RouteId, SharedMap};
+use crate::{
+    Certificate, Hostname, ListenerId, ListenerSettings, ListenerTls, Route, RouteId, SharedMap, Transport,
+};
 
 /// Everything that is to be served, but for endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ir {
-    /// Every address and port to serve; ordered by port, then address, no two alike.
+    /// Every address and port to serve; ordered by port, then address, then transport, no two alike in all three.
     pub binds: Vec<Bind>,
     /// Every attached route, once, however many listeners it is attached to. A list when serialised: text
     /// formats have no maps with structured keys, and each route carries its id.
@@ -19,7 +21,7 @@ pub struct Ir {
     pub routes: SharedMap<RouteId, Arc<Route>>,
 }
 
-/// One address and port, and the listeners that share it.
+/// One address and port of a transport, and the listeners that share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bind {
     /// The addresses that connections are made to.
@@ -53,6 +55,8 @@ pub enum Serve {
     TlsPassthrough,
     /// TCP, whatever it carries.
     Tcp,
+    /// UDP, whatever it carries.
+    Udp,
 }
 
 /// The first thing on a connection, by which its listener is found. Listeners of one bind have the same.
@@ -64,6 +68,23 @@ pub enum Opening {
     ClientHello,
     /// Any bytes, or none: the server may be the first to speak. Such a bind has one listener.
     Bytes,
+    /// A datagram, and no connection. Such a bind has one listener.
+    Datagram,
+}
+
+impl Opening {
+    /// True if all that arrives at an address and port is one listener's.
+    pub fn has_one_listener(self) -> bool {
+        matches!(self, Self::Bytes | Self::Datagram)
+    }
+
+    /// The transport that it comes by.
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::Request | Self::ClientHello | Self::Bytes => Transport::Tcp,
+            Self::Datagram => Transport::Udp,
+        }
+    }
 }
 
 impl Serve {
@@ -74,6 +95,7 @@ impl Serve {
             Self::Https => "HTTPS",
             Self::TlsTerminate | Self::TlsPassthrough => "TLS",
             Self::Tcp => "TCP",
+            Self::Udp => "UDP",
         }
     }
 
@@ -83,7 +105,13 @@ impl Serve {
             Self::Http => Opening::Request,
             Self::Https | Self::TlsTerminate | Self::TlsPassthrough => Opening::ClientHello,
             Self::Tcp => Opening::Bytes,
+            Self::Udp => Opening::Datagram,
         }
+    }
+
+    /// The transport of its ports.
+    pub fn transport(self) -> Transport {
+        self.opening().transport()
     }
 
     /// True if TLS ends here.
@@ -96,9 +124,9 @@ impl Serve {
         self == Self::TlsPassthrough
     }
 
-    /// True if whole connections go to backends, and not the requests on them.
+    /// True if whole connections or flows go to backends, and not the requests on them.
     pub fn takes_connections(self) -> bool {
-        matches!(self, Self::TlsTerminate | Self::TlsPassthrough | Self::Tcp)
+        matches!(self, Self::TlsTerminate | Self::TlsPassthrough | Self::Tcp | Self::Udp)
     }
 }
 
@@ -106,6 +134,11 @@ impl Bind {
     /// The first thing on its connections; `None` without a listener.
     pub fn opening(&self) -> Option<Opening> {
         self.listeners.first().map(|listener| listener.serve.opening())
+    }
+
+    /// The transport of its port.
+    pub fn transport(&self) -> Transport {
+        self.opening().map_or_else(Transport::default, Opening::transport)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Settings that hold for a worker's whole life; routing comes with snapshots instead.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use gateway_http::h1::path::PathOptions;
 use gateway_http::h1::{BodyLimits, HeadLimits};
@@ -30,6 +31,8 @@ pub struct ProxyConfig {
     pub upstream_h2_max_streams: usize,
     /// Grouping of clients by prefix, and the most connections of one group in a worker.
     pub clients: ClientLimit,
+    /// Bounds of the flows of UDP listeners.
+    pub udp: UdpLimits,
     /// Bytes of buffers that one worker lends; with so many lent, new requests are answered 503 `overload_memory`.
     pub buffer_limit: usize,
     /// Size of the pooled buffers, in bytes: the largest piece of a body in flight per direction.
@@ -70,6 +73,23 @@ pub struct ProxyConfig {
     pub faults: bool,
 }
 
+/// Bounds of the flows of one worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpLimits {
+    /// Most flows; each holds a descriptor.
+    pub flows: usize,
+    /// Most of those of one client, whose address is taken as for [`ClientLimit`].
+    pub flows_per_client: usize,
+    /// Time without a datagram, in either direction, after which a flow ends.
+    pub idle: Duration,
+}
+
+impl Default for UdpLimits {
+    fn default() -> Self {
+        Self { flows: 12_500, flows_per_client: 3_125, idle: Duration::from_secs(60) }
+    }
+}
+
 /// Policy for request fields with `_` in their name, which servers that know fields by CGI variables take for the same name
 /// with `-` (RFC 3875 section 4.1.18). `Drop` and `Reject` spare the names that a route on the request's host matches or
 /// writes, and all names of gRPC requests, but never a name that could pass for a field that only a proxy may write.
@@ -107,6 +127,7 @@ impl Default for ProxyConfig {
             max_upstream_pending: 12_500,
             upstream_h2_max_streams: 100,
             clients: ClientLimit::default(),
+            udp: UdpLimits::default(),
             buffer_limit: usize::MAX,
             buffer_bytes: 16 * 1024,
             max_idle_upstream: None,

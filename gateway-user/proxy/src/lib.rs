@@ -30,7 +30,7 @@ mod upgrade;
 mod upstream;
 pub mod worker;
 
-pub use config::{ProxyConfig, ReasonHeader, UnderscoreHeaders};
+pub use config::{ProxyConfig, ReasonHeader, UdpLimits, UnderscoreHeaders};
 pub use fault::watch_fault_files;
 pub use filters::redirect_fields;
 pub use observe::metrics;

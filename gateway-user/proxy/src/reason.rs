@@ -27,7 +27,7 @@ pub enum Reason {
     Redirect,
     /// No Gateway listener on the address and port.
     NoListenerForAddress,
-    /// The TCP listener has no route.
+    /// The TCP or UDP listener has no route.
     NoRoute,
     /// No rule matches; the code says what came closest.
     Miss(RouteMiss),
@@ -53,6 +53,12 @@ pub enum Reason {
     OverloadRequests,
     /// The backend has its maximum of requests whose response has not begun.
     OverloadPending,
+    /// The worker has its maximum of flows, and none gives way.
+    OverloadFlows,
+    /// The flow of a UDP listener gave way to another one because a limit was reached.
+    FlowEvicted,
+    /// ICMP said of the flow's backend that it cannot be reached.
+    UpstreamUnreachable,
     /// No file descriptor was left for a connection to the backend.
     OverloadDescriptors,
     /// The rule or backendRef is broken; the code is the failure's.
@@ -192,6 +198,9 @@ impl Reason {
             Self::OverloadMemory => last(503, "overload_memory"),
             Self::OverloadRequests => last(503, "overload_requests"),
             Self::OverloadPending => last(503, "overload_pending"),
+            Self::OverloadFlows => broken("overload_flows"),
+            Self::FlowEvicted => broken("flow_evicted"),
+            Self::UpstreamUnreachable => broken("upstream_unreachable"),
             Self::OverloadDescriptors => last(503, "overload_descriptors"),
             Self::Failure(RuleErrorKind::RefNotPermitted) => reply(500, "ref_not_permitted"),
             Self::Failure(RuleErrorKind::BackendNotFound) => reply(500, "backend_not_found"),
@@ -273,7 +282,7 @@ mod tests {
 
     fn all() -> Vec<Reason> {
         let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress NoRoute PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
-            OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints BackendTlsInvalid BackendTlsNoRoom UpstreamConnectFailed
+            OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadFlows FlowEvicted UpstreamUnreachable OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints BackendTlsInvalid BackendTlsNoRoom UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamBadUpgrade UpstreamNoUpgrade UpstreamHttp2Upgrade UpstreamResponseTimeout
             TunnelIdle TunnelUpstreamClosed TunnelUpstreamStalled
             BackendRequestTimeout RequestTimeout GrpcTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed

@@ -287,11 +287,14 @@ fn an_aborted_generation_never_serves(driver: Driver) {
     let snapshot = Arc::new(gateway_snapshot::compile(&config.ir(gateway.address), generation));
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let extra = socket.local_addr().unwrap();
-    let prepare = |reply| WorkerCommand::Prepare { generation, snapshot, listeners: vec![socket], reply };
+    let sockets = vec![socket].into();
+    let prepare = |reply| WorkerCommand::Prepare { generation, snapshot, sockets, reply };
     gateway.ask(prepare).unwrap();
     assert_eq!(gateway.get("/").text(), "old", "prepared is not committed");
     gateway.tell(WorkerCommand::Abort { generation });
-    assert!(!gateway.ask(|reply| WorkerCommand::Commit { generation, retire: vec![], reply }));
+    let (retire, retire_datagrams) = (vec![], vec![]);
+    let commit = |reply| WorkerCommand::Commit { generation, retire, retire_datagrams, reply };
+    assert!(!gateway.ask(commit));
     assert_eq!(gateway.get("/").text(), "old");
     until("the aborted socket's close", || Client::connect(extra).is_err().then_some(()));
 }

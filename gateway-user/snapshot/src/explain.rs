@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_ir::Opening;
+use gateway_ir::{Opening, Transport};
 
 use crate::pattern::PatternSet;
 use crate::rewrite::Scheme;
@@ -16,7 +16,7 @@ use crate::snapshot::{HostTable, ListenerTable, Observer};
 use crate::table::condition::ValueTest;
 use crate::table::{Entry, Mismatch};
 use crate::{BindTable, ListenerInfo, RequestView, RouteMiss, Rule, Selected, Snapshot, WorkerRegexes};
-pub use connection::{explain_connection, explain_tls};
+pub use connection::{explain_connection, explain_datagram, explain_tls};
 use text::{bind_text, clients_text, failing, header_lines, hostname_text, list, path_text, place, text};
 
 /// The steps of a lookup and its result. Prints as one line a step.
@@ -119,10 +119,22 @@ pub fn explain(
 
 /// The table for connections to `local`, and the step that tells it; or else the step that tells why there is none.
 fn find_bind(snapshot: &Snapshot, local: SocketAddr) -> Result<(&BindTable, Vec<String>), Vec<String>> {
-    let Some(bind) = snapshot.bind(local) else {
-        let mut served: Vec<_> = snapshot.binds().map(|bind| (bind.port(), bind.address())).collect();
+    found(snapshot, local, snapshot.bind(local))
+}
+
+fn found<'s>(
+    snapshot: &'s Snapshot,
+    local: SocketAddr,
+    bind: Option<&'s BindTable>,
+) -> Result<(&'s BindTable, Vec<String>), Vec<String>> {
+    let Some(bind) = bind else {
+        let place = |bind: &BindTable| (bind.port(), bind.address(), bind.opening().transport());
+        let mut served: Vec<_> = snapshot.binds().map(place).collect();
         served.sort();
-        let served = served.into_iter().map(|(port, address)| bind_text(address, port));
+        let served = served.into_iter().map(|(port, address, transport)| match transport {
+            Transport::Tcp => bind_text(address, port),
+            Transport::Udp => format!("{} (UDP)", bind_text(address, port)),
+        });
         return Err(vec![format!("nothing is served on {local}; served are {}", list(served))]);
     };
     Ok((bind, vec![format!("{local} belongs to {}", bind_text(bind.address(), bind.port()))]))
@@ -137,6 +149,7 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
         (_, Opening::Bytes) => {
             return Err("connections are forwarded here and not looked into: ask with tcp://".into());
         }
+        (_, Opening::Datagram) => return Err("datagrams are forwarded here: ask with udp://".into()),
         (Scheme::Https, Opening::ClientHello) => {}
     }
     let name = server_name(request.host);

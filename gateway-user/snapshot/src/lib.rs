@@ -26,7 +26,9 @@ mod snapshot;
 mod table;
 
 pub use compile::{compile, compile_from, compile_with};
-pub use explain::{ExplainedHit, Explanation, Verdict, explain, explain_connection, explain_tls};
+pub use explain::{
+    ExplainedHit, Explanation, Verdict, explain, explain_connection, explain_datagram, explain_tls,
+};
 pub use filters::{FieldEdit, Filters};
 pub use gateway_ir::{Generation, Opening, order};
 pub use hit::{RouteHit, RouteMiss};

@@ -20,7 +20,10 @@ use crate::{ClusterId, Rule};
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub(crate) generation: Generation,
+    /// Those that connections are made to.
     pub(crate) binds: HashMap<(BindAddress, u16), BindTable>,
+    /// Those that datagrams are sent to.
+    pub(crate) datagram_binds: HashMap<(BindAddress, u16), BindTable>,
     pub(crate) clusters: Arc<Clusters>,
     pub(crate) patterns: Arc<PatternSet>,
     /// Every route of the Ir, in its order: what the next compile takes over.
@@ -135,15 +138,22 @@ impl Snapshot {
         self.binds.get(&exact).or_else(|| self.binds.get(&(BindAddress::Any, local.port())))
     }
 
+    /// The table for datagrams to `local`, as [`bind`](Self::bind) finds one for connections.
+    pub fn datagram_bind(&self, local: SocketAddr) -> Option<&BindTable> {
+        let exact = (BindAddress::Ip(local.ip().to_canonical()), local.port());
+        let any = (BindAddress::Any, local.port());
+        self.datagram_binds.get(&exact).or_else(|| self.datagram_binds.get(&any))
+    }
+
     /// Every table, in no order.
     pub fn binds(&self) -> impl Iterator<Item = &BindTable> {
-        self.binds.values()
+        self.binds.values().chain(self.datagram_binds.values())
     }
 
     /// Every rule with each listener that its route is attached to, in no order; a listener on several
     /// addresses counts once for each.
     pub fn attached_rules(&self) -> impl Iterator<Item = (&Arc<ListenerInfo>, &Arc<Rule>)> {
-        let listeners = self.binds.values().flat_map(|bind| bind.listeners.all.iter());
+        let listeners = self.binds().flat_map(|bind| bind.listeners.all.iter());
         listeners.flat_map(|listener| {
             let rules = listener.attached.iter().flat_map(|attached| attached.route.rules());
             rules.map(|rule| (&listener.info, rule))

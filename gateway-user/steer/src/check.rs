@@ -57,7 +57,7 @@ pub(crate) struct CheckContext<'a> {
     /// Port of the worker sockets, with kernel programs.
     pub(crate) internal_port: Option<u16>,
     /// Port that is really bound for a wanted one.
-    pub(crate) bound_port: &'a dyn Fn(u16) -> Result<u16, String>,
+    pub(crate) bound_port: &'a dyn Fn(SteerBind) -> Result<u16, String>,
     /// True if a bind is ours already. With kernel programs anybody may still bind such a port, and must not
     /// take a running listener off the air by it: first come, first served.
     pub(crate) live: &'a dyn Fn(SteerBind) -> bool,
@@ -147,11 +147,11 @@ fn judge(
     if let Some(refused) = ruled_out(bind, context.reserved, context.allowed, context.pool) {
         return Some(refused);
     }
-    if context.internal_port == Some(bind.port) {
+    if context.internal_port == Some(bind.port) && bind.transport.is_tcp() {
         let message = format!("port {} is Sluice's own for now; a restart chooses another one", bind.port);
         return Some((RejectionReason::InternalPort, message));
     }
-    let port = match (context.bound_port)(bind.port) {
+    let port = match (context.bound_port)(bind) {
         Ok(port) => port,
         Err(message) => return Some((RejectionReason::BindFailed, message)),
     };
@@ -174,6 +174,10 @@ fn judge(
         return Some((RejectionReason::AddressNotLocal, message));
     }
     if (context.live)(bind) || (context.live)(SteerBind::any(bind.port)) {
+        return None;
+    }
+    if !bind.transport.is_tcp() {
+        // Binding tells.
         return None;
     }
     match listening {
@@ -209,7 +213,8 @@ fn in_use(foreign: &Listening) -> String {
 }
 
 fn overlap(a: SteerBind, b: SteerBind) -> bool {
-    a.address == BindAddress::Any || b.address == BindAddress::Any || a.address == b.address
+    let same = a.address == BindAddress::Any || b.address == BindAddress::Any || a.address == b.address;
+    same && a.transport == b.transport
 }
 
 #[cfg(test)]
@@ -223,7 +228,7 @@ mod tests {
             pool: &[],
             own,
             internal_port: Some(40_000),
-            bound_port: &|port| Ok(port),
+            bound_port: &|bind| Ok(bind.port),
             live: &|_| false,
         }
     }
@@ -274,8 +279,8 @@ mod tests {
     #[test]
     fn a_port_moved_up_must_not_meet_another_bind() {
         let (own, list) = (HashSet::new(), BTreeSet::new());
-        let moved: &dyn Fn(u16) -> Result<u16, String> =
-            &|port| Ok(if port < 1024 { port + 8000 } else { port });
+        let moved: &dyn Fn(SteerBind) -> Result<u16, String> =
+            &|bind| Ok(if bind.port < 1024 { bind.port + 8000 } else { bind.port });
         let context = CheckContext { internal_port: None, bound_port: moved, ..context(&own, &list) };
         let plan: SteerPlan = [SteerBind::any(80), SteerBind::any(8080)].into_iter().collect();
         let refused = check(&plan, &context);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -17,6 +17,12 @@ pub trait Helper: fmt::Debug + Send + Sync {
     /// # Errors
     /// The helper is away, does not serve the port, or the system refuses.
     fn bind(&self, way: BindWay, address: BindAddress, port: u16) -> io::Result<OwnedFd>;
+
+    /// A UDP socket in the `SO_REUSEPORT` group of its address and port.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    fn bind_udp(&self, address: BindAddress, port: u16) -> io::Result<OwnedFd>;
 
     /// Programs that are loaded for so many workers and not attached yet. There are none beside these for
     /// this process until [`detach`](Self::detach).
@@ -102,6 +108,18 @@ impl Ports {
         if self.helper.is_some() { 0 } else { self.own_lowest }
     }
 
+    /// The port that is bound when `port` is asked for: the same, or one that is higher by `offset`.
+    pub(crate) fn bound(&self, port: u16, offset: Option<u16>) -> Result<u16, String> {
+        let lowest = self.lowest();
+        if port >= lowest {
+            return Ok(port);
+        }
+        let higher = offset.and_then(|offset| port.checked_add(offset)).filter(|p| *p >= lowest);
+        higher.ok_or_else(|| {
+            format!("port {port} needs CAP_NET_BIND_SERVICE; give the right, or set --unprivileged-offset")
+        })
+    }
+
     /// A socket of the group of its address and port, before listen(2).
     pub(crate) fn bind(&self, address: BindAddress, port: u16) -> io::Result<TcpListener> {
         match self.helper_for(port) {
@@ -115,6 +133,16 @@ impl Ports {
         match self.helper_for(port) {
             Some(helper) => helper.bind(BindWay::Held, address, port).map(TcpListener::from),
             None => sockets::hold(address, port),
+        }
+    }
+
+    /// A UDP socket of the group of its address and port.
+    pub(crate) fn bind_udp(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        match self.helper_for(address.port()) {
+            Some(helper) => {
+                helper.bind_udp(BindAddress::Ip(address.ip()), address.port()).map(UdpSocket::from)
+            }
+            None => sockets::bind_udp(address),
         }
     }
 

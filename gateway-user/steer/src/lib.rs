@@ -20,6 +20,7 @@ mod announce;
 mod bpf;
 mod check;
 mod counters;
+mod datagrams;
 mod ebpf;
 mod error;
 mod gauge;

@@ -1,19 +1,22 @@
 //! Binds to steer.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 
 use gateway_common::{IPPROTO_TCP, SteerKey};
-use gateway_ir::{BindAddress, Ir};
+use gateway_ir::{Bind, BindAddress, Ir, Transport};
 
-/// One address and port that clients connect to, over TCP.
+/// One address and port that clients connect to, or send datagrams to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SteerBind {
     /// The address; a particular one wins over [`BindAddress::Any`] on the same port.
     pub address: BindAddress,
     /// The port that clients dial.
     pub port: u16,
+    /// The transport of the port.
+    pub transport: Transport,
 }
 
 /// Everything that is to be steered at a time.
@@ -24,16 +27,24 @@ pub struct SteerPlan {
 }
 
 impl SteerBind {
-    /// Every local address with this port.
+    /// Every local address with this port, over TCP.
     pub fn any(port: u16) -> Self {
-        Self { address: BindAddress::Any, port }
+        Self { address: BindAddress::Any, port, transport: Transport::Tcp }
     }
 
-    /// One address and port.
+    /// One address and port, over TCP.
     pub fn exact(address: SocketAddr) -> Self {
-        Self { address: BindAddress::Ip(address.ip()), port: address.port() }
+        let (address, port) = (BindAddress::Ip(address.ip()), address.port());
+        Self { address, port, transport: Transport::Tcp }
     }
 
+    /// The same address and number of another transport.
+    #[must_use]
+    pub fn over(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
+    /// Its key in the kernel's map, where only TCP is steered.
     pub(crate) fn key(self) -> SteerKey {
         match self.address {
             BindAddress::Any => SteerKey::any(self.port, IPPROTO_TCP),
@@ -46,16 +57,30 @@ impl SteerBind {
 impl fmt::Display for SteerBind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {
-            BindAddress::Any => write!(f, "*:{}", self.port),
-            BindAddress::Ip(ip) => SocketAddr::new(ip, self.port).fmt(f),
+            BindAddress::Any => write!(f, "*:{}", self.port)?,
+            BindAddress::Ip(ip) => SocketAddr::new(ip, self.port).fmt(f)?,
         }
+        f.write_str(match self.transport {
+            Transport::Tcp => "",
+            Transport::Udp => "/udp",
+        })
     }
 }
 
 impl SteerPlan {
     /// The plan that serves every bind of `ir`.
     pub fn of(ir: &Ir) -> Self {
-        ir.binds.iter().map(|bind| SteerBind { address: bind.address, port: bind.port }).collect()
+        let steer =
+            |bind: &Bind| SteerBind { address: bind.address, port: bind.port, transport: bind.transport() };
+        ir.binds.iter().map(steer).collect()
+    }
+
+    /// The part of it that is of one transport.
+    pub(crate) fn of_transport(&self, transport: Transport) -> Cow<'_, Self> {
+        if self.binds.iter().all(|bind| bind.transport == transport) {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(self.binds.iter().filter(|bind| bind.transport == transport).copied().collect())
     }
 }
 

@@ -118,14 +118,7 @@ impl Sockets {
 
     /// The port that is bound when `port` is asked for.
     pub(crate) fn bound_port(&self, port: u16) -> Result<u16, String> {
-        let lowest = self.ports.lowest();
-        if port >= lowest {
-            return Ok(port);
-        }
-        let higher = self.offset.and_then(|offset| port.checked_add(offset)).filter(|p| *p >= lowest);
-        higher.ok_or_else(|| {
-            format!("port {port} needs CAP_NET_BIND_SERVICE; give the right, or set --unprivileged-offset")
-        })
+        self.ports.bound(port, self.offset)
     }
 
     pub(crate) fn own(&self) -> HashSet<u64> {

@@ -1,7 +1,7 @@
 //! Listening sockets, with the options that must be set before bind(2).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use gateway_ir::BindAddress;
@@ -25,11 +25,21 @@ pub(crate) fn bind(address: BindAddress, port: u16) -> io::Result<TcpListener> {
 
 /// The same for a user of that number: the sockets of a group must have one owner when they are bound.
 pub(crate) fn bind_as(address: BindAddress, port: u16, uid: Option<u32>) -> io::Result<TcpListener> {
-    let bound = |ip| open(tcp(ip)?, ip, port, uid);
+    let bound = |ip| {
+        let socket = tcp(ip)?;
+        socket.set_reuse_address(true)?; // connections of a former process in TIME_WAIT must not keep the port
+        open(socket, ip, port, uid)
+    };
     of_every_family(address, bound).map(TcpListener::from)
 }
 
-/// A UDP socket in the group of its address and port.
+/// A UDP socket in the `SO_REUSEPORT` group of one address and port.
+pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    bind_udp_as(BindAddress::Ip(address.ip()), address.port(), None).map(UdpSocket::from)
+}
+
+/// The same for a user of that number. Without SO_REUSEADDR, by which others of its kind could be bound beside it, whoever's
+/// they are, and take its datagrams (socket(7)).
 pub(crate) fn bind_udp_as(address: BindAddress, port: u16, uid: Option<u32>) -> io::Result<OwnedFd> {
     let udp = |ip| Socket::new(Domain::for_address(SocketAddr::new(ip, 0)), Type::DGRAM, Some(Protocol::UDP));
     of_every_family(address, |ip| open(udp(ip)?, ip, port, uid)).map(OwnedFd::from)
@@ -54,7 +64,6 @@ fn open(socket: Socket, ip: IpAddr, port: u16, uid: Option<u32>) -> io::Result<S
     if ip.is_ipv6() {
         socket.set_only_v6(!ip.is_unspecified())?;
     }
-    socket.set_reuse_address(true)?; // connections of a former process in TIME_WAIT must not keep the port
     socket.set_reuse_port(true)?;
     uid.map_or(Ok(()), |uid| give(&socket, uid))?;
     socket.bind(&SocketAddr::new(ip, port).into())?;

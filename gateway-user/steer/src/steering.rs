@@ -6,10 +6,13 @@ mod workers;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
+use gateway_ir::Transport;
+
 use crate::check::{self, CheckContext};
+use crate::datagrams::Datagrams;
 use crate::ebpf::{Kernel, OpenError};
 use crate::gauge::Loads;
 use crate::placeholder::PlaceholderState;
@@ -23,6 +26,8 @@ pub use takeover::{FinishedTakeover, Inherited};
 /// the programs off and removes the pins.
 pub struct Steering {
     backend: SteeringBackend,
+    /// Those for datagrams, on either backend: the kernel steers no replies.
+    datagrams: Datagrams,
     options: SteerOptions,
     path: SteeringPath,
     loads: Arc<Loads>,
@@ -43,6 +48,8 @@ pub struct Prepared {
     /// already: connections wait in their queues until the worker accepts, and are reset if the sockets are
     /// dropped.
     pub listeners: Vec<Vec<TcpListener>>,
+    /// Sockets for datagrams, one list per worker. Datagrams wait in them until the worker receives.
+    pub datagrams: Vec<Vec<UdpSocket>>,
     /// Binds for which there are no sockets.
     pub refused: Vec<Rejection>,
 }
@@ -50,9 +57,9 @@ pub struct Prepared {
 /// Changes that [`Steering::apply`] made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Binds steered from now on.
+    /// Binds of TCP that are steered from now on.
     pub added: Vec<SteerBind>,
-    /// Binds no longer steered.
+    /// Binds of TCP that are no longer steered.
     pub removed: Vec<SteerBind>,
     /// Binds that the kernel did not take; calling again tries them again.
     pub refused: Vec<Rejection>,
@@ -108,13 +115,16 @@ impl Steering {
         };
         let loads = Loads::unread()
             .map_err(|source| SteerError::Socket { what: "memory for gauges".into(), source })?;
-        Ok(Self { backend: SteeringBackend::Sockets(sockets), options, path, loads, outgoing: Vec::new() })
+        let datagrams = Datagrams::new(&options, sockets.offset());
+        let backend = SteeringBackend::Sockets(sockets);
+        Ok(Self { backend, datagrams, options, path, loads, outgoing: Vec::new() })
     }
 
     fn with_kernel(kernel: Kernel, options: SteerOptions, outgoing: Vec<TcpListener>) -> Self {
         let path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
         let loads = kernel.loads();
-        Self { backend: SteeringBackend::Kernel(Box::new(kernel)), options, path, loads, outgoing }
+        let datagrams = Datagrams::new(&options, None);
+        Self { backend: SteeringBackend::Kernel(Box::new(kernel)), datagrams, options, path, loads, outgoing }
     }
 
     /// Tries again to hold ports that could not be held. Cheap if all are.
@@ -158,12 +168,14 @@ impl Steering {
             SteeringBackend::Kernel(kernel) => (self.outgoing_inodes(), Some(kernel.port())),
             SteeringBackend::Sockets(sockets) => (sockets.own(), None),
         };
-        let bound_port = |port| match &self.backend {
-            SteeringBackend::Kernel(_) => Ok(port),
-            SteeringBackend::Sockets(sockets) => sockets.bound_port(port),
+        let bound_port = |bind: SteerBind| match &self.backend {
+            _ if bind.transport == Transport::Udp => self.datagrams.bound_port(bind.port),
+            SteeringBackend::Kernel(_) => Ok(bind.port),
+            SteeringBackend::Sockets(sockets) => sockets.bound_port(bind.port),
         };
         let reserved = &self.options.reserved_ports;
-        let live = |bind| match &self.backend {
+        let live = |bind: SteerBind| match &self.backend {
+            _ if bind.transport == Transport::Udp => self.datagrams.is_live(bind),
             SteeringBackend::Kernel(kernel) => kernel.is_live(bind),
             SteeringBackend::Sockets(sockets) => sockets.is_live(bind),
         };
@@ -188,16 +200,16 @@ impl Steering {
     /// Makes the sockets that workers need for the plan's new binds. To be followed by
     /// [`apply`](Self::apply), or, after an abort, by dropping the sockets and [`abandon`](Self::abandon).
     pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
-        match &mut self.backend {
-            SteeringBackend::Kernel(_) => {
-                let listeners = (0..self.options.workers).map(|_| Vec::new()).collect();
-                Prepared { listeners, refused: Vec::new() }
-            }
+        let (datagrams, mut refused) = self.datagrams.prepare(&plan.of_transport(Transport::Udp));
+        let listeners = match &mut self.backend {
+            SteeringBackend::Kernel(_) => (0..self.options.workers).map(|_| Vec::new()).collect(),
             SteeringBackend::Sockets(sockets) => {
-                let (listeners, refused) = sockets.prepare(plan);
-                Prepared { listeners, refused }
+                let (listeners, others) = sockets.prepare(&plan.of_transport(Transport::Tcp));
+                refused.extend(others);
+                listeners
             }
-        }
+        };
+        Prepared { listeners, datagrams, refused }
     }
 
     /// Local addresses of the sockets that workers should close, having accepted what they hold, because
@@ -205,8 +217,19 @@ impl Steering {
     pub fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
         match &mut self.backend {
             SteeringBackend::Kernel(_) => Vec::new(),
-            SteeringBackend::Sockets(sockets) => sockets.retiring(plan),
+            SteeringBackend::Sockets(sockets) => sockets.retiring(&plan.of_transport(Transport::Tcp)),
         }
+    }
+
+    /// Local addresses of the sockets for datagrams that workers should close.
+    pub fn retiring_datagrams(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
+        self.datagrams.retiring(&plan.of_transport(Transport::Udp))
+    }
+
+    /// True if the node has other addresses than when sockets for datagrams were made, so that a plan should be prepared and
+    /// applied again.
+    pub fn is_behind(&self) -> bool {
+        self.datagrams.is_behind()
     }
 
     /// Makes the plan what is steered. With kernel programs, new connections to removed binds are refused at
@@ -216,6 +239,8 @@ impl Steering {
     /// # Errors
     /// The kernel refuses a change; what was changed before it stays, and calling again goes on from there.
     pub fn apply(&mut self, plan: &SteerPlan) -> Result<Applied, SteerError> {
+        self.datagrams.apply(&plan.of_transport(Transport::Udp));
+        let plan = &*plan.of_transport(Transport::Tcp);
         match &mut self.backend {
             SteeringBackend::Kernel(kernel) => kernel.apply(plan),
             SteeringBackend::Sockets(sockets) => {

@@ -15,7 +15,7 @@ use common::{Workers, ask, ask_times, one_each, options, plan, refused, response
 use gateway_ir::BindAddress;
 use gateway_steer::{
     BindWay, EnterStandBy, Helper, LendOptions, LentDescriptors, LentPrograms, PinState, SteerOptions,
-    Steering, SteeringMode, Verdict, bind_for,
+    Steering, SteeringMode, Verdict, bind_for, bind_udp_for,
 };
 use gateway_testkit::netns::{self, Inside};
 
@@ -61,6 +61,10 @@ impl Lender {
 impl Helper for Lender {
     fn bind(&self, way: BindWay, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
         bind_for(0, way, address, port)
+    }
+
+    fn bind_udp(&self, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
+        bind_udp_for(0, address, port)
     }
 
     fn load(&self, workers: u32) -> Result<LentDescriptors, String> {
@@ -198,6 +202,10 @@ fn a_map_of_another_kind_is_no_map_of_ours() {
     impl Helper for Confused {
         fn bind(&self, way: BindWay, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
             self.0.bind(way, address, port)
+        }
+
+        fn bind_udp(&self, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
+            self.0.bind_udp(address, port)
         }
 
         fn load(&self, workers: u32) -> Result<LentDescriptors, String> {

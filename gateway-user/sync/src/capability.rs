@@ -39,7 +39,9 @@ pub const TLS_MIN_VERSION: &str = "tls-min-version";
 pub const TCP: &str = "tcp";
 /// Routes and listeners for whole connections over TLS, by server name.
 pub const TLS_ROUTES: &str = "tls-routes";
-/// Headers of the PROXY protocol to backends of those.
+/// Routes and listeners for flows of UDP datagrams.
+pub const UDP: &str = "udp";
+/// Headers of the PROXY protocol to backends of connections.
 pub const PROXY_HEADERS: &str = "proxy-headers";
 
 /// Every capability of this version.
@@ -59,6 +61,7 @@ pub const KNOWN: &[&str] = &[
     CIPHER_SUITES,
     TCP,
     TLS_ROUTES,
+    UDP,
     PROXY_HEADERS,
 ];
 
@@ -116,7 +119,8 @@ pub fn of_listener(listener: &Listener) -> Needs {
         (serve.terminates_tls(), TLS_TERMINATE),
         (min, TLS_MIN_VERSION),
         (serve == Serve::Tcp, TCP),
-        (serve.takes_connections() && serve != Serve::Tcp, TLS_ROUTES),
+        (matches!(serve, Serve::TlsTerminate | Serve::TlsPassthrough), TLS_ROUTES),
+        (serve == Serve::Udp, UDP),
     ])
 }
 
@@ -125,7 +129,11 @@ pub fn of_route(route: &Route) -> Needs {
     match route {
         Route::Http(_) => Needs::new(),
         Route::L4(own) => {
-            let kind = if own.id.kind == RouteKind::TLSRoute { TLS_ROUTES } else { TCP };
+            let kind = match own.id.kind {
+                RouteKind::TLSRoute => TLS_ROUTES,
+                RouteKind::UDPRoute => UDP,
+                RouteKind::HTTPRoute | RouteKind::GRPCRoute | RouteKind::TCPRoute => TCP,
+            };
             let mut needs: Needs = route.clusters().flat_map(of_cluster).chain([kind]).collect();
             needs.sort_unstable();
             needs.dedup();
@@ -140,6 +148,7 @@ pub fn of_cluster(key: &ClusterKey) -> Needs {
     sorted([
         (key.protocol == BackendProtocol::Http2, HTTP2_BACKENDS),
         (key.protocol.is_tcp(), TCP),
+        (key.protocol == BackendProtocol::Udp, UDP),
         (names_client, PROXY_HEADERS),
         (key.tls, BACKEND_TLS),
     ])

@@ -140,6 +140,7 @@ impl Key {
             BackendProtocol::Tcp => "/tcp",
             BackendProtocol::TcpProxyV1 => "/tcp-proxy-v1",
             BackendProtocol::TcpProxyV2 => "/tcp-proxy-v2",
+            BackendProtocol::Udp => "/udp",
         };
         let tls = if *tls { "/tls" } else { "" };
         Self::of(kind, format_args!("{service}/{port}{protocol}{tls}"))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gateway_ir::{AttachedRoutes, Bind, BindAddress, Listener};
+use gateway_ir::{AttachedRoutes, Bind, BindAddress, Listener, Transport};
 
 use crate::gateway::GatewayState;
 
@@ -17,7 +17,7 @@ pub(crate) fn is_served(gateways: &[GatewayState<'_>], (gateway, listener): Plac
 
 /// Every listener that is served, where it is; `attached` gives its routes.
 pub(crate) fn binds(gateways: &[GatewayState<'_>], attached: impl Fn(Place) -> AttachedRoutes) -> Vec<Bind> {
-    let mut binds: BTreeMap<(u16, BindAddress), Bind> = BTreeMap::new();
+    let mut binds: BTreeMap<(u16, BindAddress, Transport), Bind> = BTreeMap::new();
     for (g, gateway) in gateways.iter().enumerate() {
         for (l, listener) in gateway.listeners.iter().enumerate().filter(|(_, one)| gateway.serves(one)) {
             let Some(serve) = listener.serve else { continue };
@@ -25,7 +25,7 @@ pub(crate) fn binds(gateways: &[GatewayState<'_>], attached: impl Fn(Place) -> A
             for address in &gateway.addresses {
                 let (address, port) = (*address, listener.spec.port);
                 let new = || Bind { address, port, listeners: Vec::new() };
-                let bind = binds.entry((port, address)).or_insert_with(new);
+                let bind = binds.entry((port, address, serve.transport())).or_insert_with(new);
                 let (id, hostname) = (listener.id.clone(), listener.hostname.clone());
                 bind.listeners.push(Listener {
                     id,

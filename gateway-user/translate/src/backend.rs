@@ -2,14 +2,14 @@
 //! it.
 
 use gateway_api_types::BackendObjectReference;
-use gateway_ir::{BackendProtocol, ClusterKey, ObjectName, RouteKind, RuleErrorKind};
+use gateway_ir::{BackendProtocol, ClusterKey, ObjectName, RouteKind, RuleErrorKind, Transport};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use crate::diagnostics::ConfigError;
 use crate::grants::{Referent, Referrer};
 use crate::read::Reader;
 use crate::reason;
-use crate::slice::is_tcp;
+use crate::slice::is_of;
 use crate::suggest::{self, SearchBudget};
 
 /// appProtocols of a port whose backend wants a header of the PROXY protocol before all else.
@@ -89,10 +89,18 @@ pub(crate) fn resolve(
     let Some(service) = reader.service(namespace, name) else {
         return Err(no_service(reader, referrer, referent, field));
     };
-    let is_l4 = referrer.is_for_connections();
+    let (is_l4, transport) = (referrer.is_for_connections(), referrer.transport());
     let service_port = supported(service, referrer, referent, port, field)?;
-    let tls = reader.wants_tls(namespace, name, service_port.name.as_deref());
     let app_protocol = service_port.app_protocol.as_deref().unwrap_or_default();
+    if transport == Transport::Udp {
+        if matches!(app_protocol, PROXY_V1 | PROXY_V2) {
+            return Err(names_client(referrer, referent, port, app_protocol, field));
+        }
+        // A BackendTLSPolicy is for connections.
+        let (service, protocol) = (ObjectName::new(namespace, name), BackendProtocol::Udp);
+        return Ok(Backend { cluster: ClusterKey { service, port, protocol, tls: false }, note: None });
+    }
+    let tls = reader.wants_tls(namespace, name, service_port.name.as_deref());
     let cluster = |protocol| ClusterKey { service: ObjectName::new(namespace, name), port, protocol, tls };
     if is_l4 {
         return Ok(Backend { cluster: cluster(l4(app_protocol)), note: None });
@@ -101,7 +109,7 @@ pub(crate) fn resolve(
     let is_grpc = referrer.kind == RouteKind::GRPCRoute.as_str();
     let (protocol, note) = match AppProtocol::of(app_protocol) {
         AppProtocol::SpeakTls(_) if !tls => return Err(without_policy(referent, port, app_protocol, field)),
-        AppProtocol::NamesClient => return Err(names_client(referent, port, app_protocol, field)),
+        AppProtocol::NamesClient => return Err(names_client(referrer, referent, port, app_protocol, field)),
         AppProtocol::Speak(_) | AppProtocol::SpeakTls(_) if is_grpc => (BackendProtocol::Http2, None),
         AppProtocol::Speak(protocol) | AppProtocol::SpeakTls(protocol) => (protocol, None),
         AppProtocol::Unknown => {
@@ -136,7 +144,7 @@ fn supported<'s>(
     field: &str,
 ) -> Result<&'s ServicePort, Unresolved> {
     let Referent { namespace, name, .. } = referent;
-    let is_l4 = referrer.is_for_connections();
+    let (is_l4, transport) = (referrer.is_for_connections(), referrer.transport());
     let spec = service.spec.as_ref();
     if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
         let message = format!(
@@ -153,12 +161,14 @@ fn supported<'s>(
     let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let field = format!("{field}.port");
     let same: Vec<_> = ports.iter().filter(|candidate| candidate.port == i32::from(port)).collect();
-    let Some(found) = same.iter().find(|candidate| is_tcp(candidate.protocol.as_deref())) else {
+    let Some(found) = same.iter().find(|candidate| is_of(transport, candidate.protocol.as_deref())) else {
         if let Some(other) = same.first() {
-            let protocol = other.protocol.as_deref().unwrap_or_default();
+            let protocol = other.protocol.as_deref().filter(|name| !name.is_empty());
             let message = format!(
-                "port {port} of Service \"{namespace}/{name}\" is {protocol}; {} needs TCP",
-                if is_l4 { format!("a {}", referrer.kind) } else { "HTTP".to_owned() }
+                "port {port} of Service \"{namespace}/{name}\" is {}; {} needs {}",
+                protocol.unwrap_or(Transport::Tcp.name()),
+                if is_l4 { format!("a {}", referrer.kind) } else { "HTTP".to_owned() },
+                transport.name()
             );
             return Err(unsupported_protocol(field, message));
         }
@@ -177,12 +187,23 @@ fn without_policy(referent: Referent<'_>, port: u16, app_protocol: &str, field: 
     unsupported_protocol(format!("{field}.port"), message)
 }
 
-/// A connection carries requests of many clients, and a header of the PROXY protocol names one.
-fn names_client(referent: Referent<'_>, port: u16, app_protocol: &str, field: &str) -> Unresolved {
+/// A connection carries requests of many clients, and a header of the PROXY protocol names one; a datagram has no room that is
+/// not the client's.
+fn names_client(
+    referrer: Referrer<'_>,
+    referent: Referent<'_>,
+    port: u16,
+    app_protocol: &str,
+    field: &str,
+) -> Unresolved {
     let Referent { namespace, name, .. } = referent;
+    let why = match referrer.transport() {
+        Transport::Tcp => "a connection to it would carry requests of many clients",
+        Transport::Udp => "datagrams are passed on as they are",
+    };
     let message = format!(
         "port {port} of Service \"{namespace}/{name}\" has appProtocol {app_protocol:?}, which is for TCPRoutes and TLSRoutes: \
-         a connection to it would carry requests of many clients"
+         {why}"
     );
     unsupported_protocol(format!("{field}.port"), message)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     BackendTlsPolicy, Gateway, GrpcRoute, HttpRoute, ObjectKey, Objects, ReferenceGrant, ResourceSet,
-    TcpRoute, TlsRoute,
+    TcpRoute, TlsRoute, UdpRoute,
 };
 use gateway_ir::{DiffItem, RouteId, RouteKind};
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -31,6 +31,7 @@ pub(crate) struct PreviousObjects {
     grpc_routes: Objects<GrpcRoute>,
     tcp_routes: Objects<TcpRoute>,
     tls_routes: Objects<TlsRoute>,
+    udp_routes: Objects<UdpRoute>,
     /// Routes of any controller that have expressions.
     expressive: BTreeSet<RouteId>,
     gateways: BTreeMap<ObjectKey, GatewaySummary>,
@@ -119,20 +120,24 @@ impl PreviousObjects {
         let grpc = edits(&mut self.grpc_routes, &resources.grpc_routes);
         let tcp = edits(&mut self.tcp_routes, &resources.tcp_routes);
         let tls = edits(&mut self.tls_routes, &resources.tls_routes);
+        let udp = edits(&mut self.udp_routes, &resources.udp_routes);
         let listing = http.iter().any(Edit::is_listing)
             || grpc.iter().any(Edit::is_listing)
             || tcp.iter().any(Edit::is_listing)
-            || tls.iter().any(Edit::is_listing);
+            || tls.iter().any(Edit::is_listing)
+            || udp.iter().any(Edit::is_listing);
         http.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
         grpc.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
         let http = http.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
         let grpc = grpc.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
         let tcp = tcp.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
         let tls = tls.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
+        let udp = udp.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
         changes.routes.extend(http.map(|edit| route::id(RouteKind::HTTPRoute, &edit.key)));
         changes.routes.extend(grpc.map(|edit| route::id(RouteKind::GRPCRoute, &edit.key)));
         changes.routes.extend(tcp.map(|edit| route::id(RouteKind::TCPRoute, &edit.key)));
         changes.routes.extend(tls.map(|edit| route::id(RouteKind::TLSRoute, &edit.key)));
+        changes.routes.extend(udp.map(|edit| route::id(RouteKind::UDPRoute, &edit.key)));
         listing
     }
 

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use gateway_api_types::ProtocolType;
-use gateway_ir::{BindAddress, Hostname, ListenerId, Opening, Serve};
+use gateway_ir::{BindAddress, Hostname, ListenerId, Opening, Serve, Transport};
 
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gateway::GatewayState;
@@ -21,7 +21,10 @@ use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, 
 const KEPT_APART_MAX: usize = 4;
 
 /// The claims on each address and port, filled from the oldest Gateway on.
-type Claims = BTreeMap<(BindAddress, u16), Claim>;
+type Claims = BTreeMap<(BindAddress, Port), Claim>;
+
+/// The number of a port, and its transport.
+type Port = (u16, Transport);
 
 struct Claim {
     opening: Opening,
@@ -86,15 +89,20 @@ fn within(listeners: &mut [ListenerState<'_>]) {
 
 /// Listeners share a port if the first thing on a connection tells them apart: HTTP in the clear and TLS cannot, and a TCP
 /// listener with none at all (same section of the specification). HTTPS and TLS, in either mode, are told apart by server
-/// name, so that of two with one hostname both are in conflict, as two HTTPS listeners are. UDP ports are separate ports.
+/// name, so that of two with one hostname both are in conflict, as two HTTPS listeners are. UDP ports are ports of their own, of
+/// which each has one listener.
 fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
     let (own, others) = (opening(&one.spec.protocol)?, opening(&other.spec.protocol)?);
-    let clash = one.spec.port == other.spec.port && (own != others || own == Opening::Bytes);
+    let same_port = one.spec.port == other.spec.port && own.transport() == others.transport();
+    let clash = same_port && (own != others || own.has_one_listener());
     clash.then(|| {
         let (port, name) = (one.spec.port, &other.spec.name);
         let message = match own == others {
             true => {
-                format!("port {port} is taken by listener {name:?}, and TCP connections cannot be told apart")
+                format!(
+                    "port {port} is taken by listener {name:?}, and {} cannot be told apart",
+                    traffic(own)
+                )
             }
             false => format!(
                 "port {port} cannot speak {} here and {} for listener {name:?}",
@@ -109,6 +117,14 @@ fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Opti
     })
 }
 
+/// The words for all that comes to a port of one listener.
+fn traffic(opening: Opening) -> &'static str {
+    match opening.transport() {
+        Transport::Tcp => "TCP connections",
+        Transport::Udp => "UDP datagrams",
+    }
+}
+
 /// The first thing on connections of a protocol, also of one that is not served; `None` for protocols that share a port with
 /// any other.
 fn opening(protocol: &ProtocolType) -> Option<Opening> {
@@ -116,7 +132,8 @@ fn opening(protocol: &ProtocolType) -> Option<Opening> {
         ProtocolType::Http => Some(Opening::Request),
         ProtocolType::Https | ProtocolType::Tls => Some(Opening::ClientHello),
         ProtocolType::Tcp => Some(Opening::Bytes),
-        ProtocolType::Udp | ProtocolType::Other(_) => None,
+        ProtocolType::Udp => Some(Opening::Datagram),
+        ProtocolType::Other(_) => None,
     }
 }
 
@@ -132,10 +149,11 @@ fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Opti
 }
 
 fn hostname_fault(one: &ListenerState<'_>, other: &str) -> ConfigError {
-    if one.serve == Some(Serve::Tcp) {
+    if let Some(opening) = one.serve.map(Serve::opening).filter(|opening| opening.has_one_listener()) {
         let message = format!(
-            "port {} is taken by {other}, and TCP connections cannot be told apart; change port or address of one of them",
-            one.spec.port
+            "port {} is taken by {other}, and {} cannot be told apart; change port or address of one of them",
+            one.spec.port,
+            traffic(opening)
         );
         return ConfigError::new(reason::PROTOCOL_CONFLICT, format!("{}.port", one.field), message);
     }
@@ -167,7 +185,7 @@ fn across(
     let object = view::gateway_ref(&gateway.name);
     for (listener, _) in gateway.listeners.iter_mut().zip(served).filter(|(_, served)| *served) {
         let Some(opening) = listener.serve.map(Serve::opening) else { continue };
-        let port = listener.spec.port;
+        let port = (listener.spec.port, opening.transport());
         let carved = || match options.address_ownership {
             AddressOwnership::Shared => None,
             AddressOwnership::OldestNamespace => carved_out(listener, opening, &addresses, claims),
@@ -220,7 +238,7 @@ fn take_nameless(
     addresses: &[BindAddress],
     claims: &mut Claims,
 ) -> Option<String> {
-    let port = listener.spec.port;
+    let port = port_of(listener);
     let marked = listener.tls.as_ref().is_some_and(|tls| tls.is_default);
     if !marked && listener.hostname.is_some() {
         return None;
@@ -230,9 +248,9 @@ fn take_nameless(
     let taken = places().find_map(|place| claims.get(&place)?.nameless.as_ref().filter(keeps));
     if let Some(Nameless { listener: owner, .. }) = taken {
         let message = format!(
-            "handshakes without a server name on port {port} are taken by listener {:?} of Gateway \"{}\" already, so the \
+            "handshakes without a server name on port {} are taken by listener {:?} of Gateway \"{}\" already, so the \
              option has no effect; take it away from one of them",
-            owner.listener, owner.gateway
+            port.0, owner.listener, owner.gateway
         );
         if let Some(tls) = &mut listener.tls {
             tls.is_default = false;
@@ -266,7 +284,7 @@ fn carved_out(
     addresses: &[BindAddress],
     claims: &Claims,
 ) -> Option<ConfigError> {
-    let port = listener.spec.port;
+    let port = port_of(listener);
     let own = addresses.iter().find_map(|address| match address {
         BindAddress::Ip(ip) => Some(ip),
         BindAddress::Any => None,
@@ -279,10 +297,10 @@ fn carved_out(
         reason,
         format!("{}.port", listener.field),
         format!(
-            "Gateway \"{}\" would take {own} from listener {:?} of the older Gateway \"{}\", which serves port {port} \
+            "Gateway \"{}\" would take {own} from listener {:?} of the older Gateway \"{}\", which serves port {} \
              on every address; use another port, take addresses away here, or give the older Gateway addresses of \
              its own",
-            listener.id.gateway, owner.listener, owner.gateway
+            listener.id.gateway, owner.listener, owner.gateway, port.0
         ),
     ))
 }
@@ -301,7 +319,7 @@ fn within_anothers(
     if host_claims.has(host, namespace) {
         return None;
     }
-    let port = listener.spec.port;
+    let port = port_of(listener);
     let older =
         addresses.iter().filter_map(|address| claims.get(&(*address, port))).flat_map(|one| &one.hosts);
     let covers =
@@ -312,9 +330,10 @@ fn within_anothers(
         reason::HOSTNAME_CONFLICT,
         format!("{}.hostname", listener.field),
         format!(
-            "Gateway \"{}\" would take host \"{host}\" on port {port} from listener {:?} of the older Gateway \"{}\"; \
+            "Gateway \"{}\" would take host \"{host}\" on port {} from listener {:?} of the older Gateway \"{}\"; \
              have a cluster admin label Namespace {namespace:?} with {}, or use another port or address",
             listener.id.gateway,
+            port.0,
             owner.listener,
             owner.gateway,
             hosts::label(host)
@@ -322,10 +341,14 @@ fn within_anothers(
     ))
 }
 
+fn port_of(listener: &ListenerState<'_>) -> Port {
+    (listener.spec.port, listener.serve.map_or_else(Transport::default, Serve::transport))
+}
+
 /// Addresses that older Gateways of other namespaces have for themselves on the port of a listener that is
 /// served on every address: connections to them never come here.
 fn kept_apart(listener: &ListenerState<'_>, claims: &Claims) -> Vec<String> {
-    let port = listener.spec.port;
+    let port = port_of(listener);
     let others =
         claims.iter().filter(|((_, claimed), _)| *claimed == port).filter_map(|((address, _), claim)| {
             let BindAddress::Ip(ip) = address else { return None };
@@ -335,9 +358,9 @@ fn kept_apart(listener: &ListenerState<'_>, claims: &Claims) -> Vec<String> {
         });
     let text = |(ip, owner): (&std::net::IpAddr, &ListenerId)| {
         format!(
-            "listener {:?} is not reached on {ip}: the older Gateway \"{}\" has port {port} of that address for its \
+            "listener {:?} is not reached on {ip}: the older Gateway \"{}\" has port {} of that address for its \
              listener {:?}",
-            listener.spec.name, owner.gateway, owner.listener
+            listener.spec.name, owner.gateway, port.0, owner.listener
         )
     };
     let mut said: Vec<_> = others.take(KEPT_APART_MAX + 1).map(text).collect();

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use gateway_ir::ClusterKey;
+use gateway_ir::{BackendProtocol, ClusterKey, Transport};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::endpoint_policy::{self, AddressRefusal};
 use crate::read::Reader;
-use crate::slice::{address, is_tcp};
+use crate::slice::{address, is_of};
 use crate::suggest::{self, SearchBudget};
 
 /// The endpoints of a cluster.
@@ -29,12 +29,12 @@ pub(crate) struct ClusterState {
 pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> ClusterState {
     let (namespace, name) = (&*cluster.service.namespace, &*cluster.service.name);
     let slices = reader.slices(namespace, name);
-    let port_name = port_name(reader, cluster);
+    let (transport, port_name) = (cluster.protocol.transport(), port_name(reader, cluster));
     let policy = reader.endpoint_policy();
     let (mut ready, mut closing) = (BTreeSet::new(), BTreeSet::new());
     let mut refused: BTreeMap<IpAddr, AddressRefusal> = BTreeMap::new();
     for slice in slices {
-        for port in ports(slice, &port_name) {
+        for port in ports(slice, transport, &port_name) {
             for endpoint in slice.endpoints.iter().flatten() {
                 let Some(address) = address(slice, endpoint) else { continue };
                 if let Some(why) = policy.refuses(address) {
@@ -92,24 +92,29 @@ fn state(endpoint: &Endpoint) -> State {
 /// The name of the Service's port, empty if it has none, as slices write it.
 fn port_name(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> String {
     let service = reader.service(&cluster.service.namespace, &cluster.service.name);
+    let transport = cluster.protocol.transport();
     let ports = service.and_then(|service| service.spec.as_ref()?.ports.as_ref());
     ports
         .into_iter()
         .flatten()
-        .find(|port| port.port == i32::from(cluster.port) && is_tcp(port.protocol.as_deref()))
+        .find(|port| port.port == i32::from(cluster.port) && is_of(transport, port.protocol.as_deref()))
         .and_then(|port| port.name.clone())
         .unwrap_or_default()
 }
 
 /// Port numbers of that name. A port without a number means all ports, which no Service port is; it is left
 /// out.
-fn ports<'s>(slice: &'s EndpointSlice, name: &'s str) -> impl Iterator<Item = u16> + 's {
+fn ports<'s>(
+    slice: &'s EndpointSlice,
+    transport: Transport,
+    name: &'s str,
+) -> impl Iterator<Item = u16> + 's {
     slice
         .ports
         .iter()
         .flatten()
         .filter(move |port| port.name.as_deref().unwrap_or_default() == name)
-        .filter(|port| is_tcp(port.protocol.as_deref()))
+        .filter(move |port| is_of(transport, port.protocol.as_deref()))
         .filter_map(|port| u16::try_from(port.port?).ok().filter(|number| *number > 0))
 }
 
@@ -118,14 +123,20 @@ fn is_served_family(slice: &EndpointSlice) -> bool {
     matches!(slice.address_type.as_str(), "IPv4" | "IPv6")
 }
 
-/// The fate of requests or connections to a cluster without endpoints.
+/// The fate of requests, connections or datagrams to a cluster without endpoints.
 fn fate(cluster: &ClusterKey) -> &'static str {
-    if cluster.protocol.is_tcp() { "connections are reset" } else { "requests are answered with 503" }
+    match cluster.protocol {
+        BackendProtocol::Http1 | BackendProtocol::Http2 => "requests are answered with 503",
+        BackendProtocol::Tcp | BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2 => {
+            "connections are reset"
+        }
+        BackendProtocol::Udp => "datagrams are dropped",
+    }
 }
 
 fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) -> String {
     let service = &cluster.service;
-    let answer = fate(cluster);
+    let (transport, answer) = (cluster.protocol.transport(), fate(cluster));
     if slices.is_empty() {
         return format!(
             "Service \"{service}\" has no EndpointSlice (label kubernetes.io/service-name: {}); {answer}",
@@ -140,7 +151,7 @@ fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) ->
             kinds.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
-    if slices.iter().all(|slice| ports(slice, port_name).next().is_none()) {
+    if slices.iter().all(|slice| ports(slice, transport, port_name).next().is_none()) {
         let names: BTreeSet<&str> = slices
             .iter()
             .flat_map(|slice| slice.ports.iter().flatten())
@@ -151,8 +162,10 @@ fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) ->
         let names = if names.is_empty() { "no ports at all".to_owned() } else { names.join(", ") };
         return format!(
             "port {} of Service \"{service}\" is named {port_name:?}, and no EndpointSlice of it has a numbered \
-             TCP port of that name; they have {}; {answer}{hint}",
-            cluster.port, names
+             {} port of that name; they have {}; {answer}{hint}",
+            cluster.port,
+            transport.name(),
+            names
         );
     }
     format!("Service \"{service}\" has no ready endpoint for port {}; {answer}", cluster.port)

@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 39] = [
+const CLAIMED: [(&str, Minor); 40] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
     ("ClusterTrustBundle", V1_7),
@@ -54,6 +54,7 @@ const CLAIMED: [(&str, Minor); 39] = [
     ("TLSRoute", V1_6),
     ("TLSRouteModeMixed", V1_6),
     ("TLSRouteModeTerminate", V1_6),
+    ("UDPRoute", V1_6),
 ];
 
 /// The support that follows from the installed definitions.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 use gateway_api_types::{GATEWAY_GROUP, ReferenceGrant, ReferenceGrantSpec};
-use gateway_ir::{RouteId, RouteKind};
+use gateway_ir::{RouteId, RouteKind, Transport};
 
 /// Every grant, by the namespace whose objects it opens.
 pub(crate) struct Grants<'a> {
@@ -125,9 +125,15 @@ impl<'a> Referrer<'a> {
         Self { group: GATEWAY_GROUP, kind: id.kind.as_str(), namespace: &id.object.namespace }
     }
 
-    /// True if it is a route for whole connections.
+    /// True if it is a route for whole connections or flows.
     pub(crate) fn is_for_connections(self) -> bool {
         let kinds = RouteKind::ALL.into_iter().filter(|kind| kind.is_for_connections());
         self.group == GATEWAY_GROUP && kinds.map(RouteKind::as_str).any(|kind| kind == self.kind)
+    }
+
+    /// The transport that it needs of a backend's port.
+    pub(crate) fn transport(self) -> Transport {
+        let kind = RouteKind::ALL.into_iter().find(|kind| kind.as_str() == self.kind);
+        kind.filter(|_| self.group == GATEWAY_GROUP).map_or_else(Transport::default, RouteKind::transport)
     }
 }

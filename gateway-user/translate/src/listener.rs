@@ -66,8 +66,8 @@ impl<'a> ListenerState<'a> {
         let serve = serve(spec);
         let (kinds, wrong_kinds) = route_kinds(spec, serve, &field);
         let hostname = match serve {
-            // Connections have none; the schema refuses the field.
-            Some(Serve::Tcp) => Ok(None),
+            // Connections and datagrams have none; the schema refuses the field.
+            Some(Serve::Tcp | Serve::Udp) => Ok(None),
             _ => hostname(spec, &field),
         };
         let namespaces = allowed_namespaces(&spec.allowed_routes.namespaces, &field);
@@ -195,7 +195,8 @@ fn serve(spec: &Listener) -> Option<Serve> {
             Some(TlsMode::Passthrough) => Some(Serve::TlsPassthrough),
         },
         ProtocolType::Tcp => Some(Serve::Tcp),
-        _ => None,
+        ProtocolType::Udp => Some(Serve::Udp),
+        ProtocolType::Other(_) => None,
     }
 }
 
@@ -206,7 +207,10 @@ fn unsupported_protocol(spec: &Listener, serve: Option<Serve>, field: &str) -> O
         ConfigError::new(
             reason::UNSUPPORTED_PROTOCOL,
             format!("{field}.protocol"),
-            format!("protocol {} is not supported; supported: HTTP, HTTPS, TLS, TCP{hint}", spec.protocol),
+            format!(
+                "protocol {} is not supported; supported: HTTP, HTTPS, TLS, TCP, UDP{hint}",
+                spec.protocol
+            ),
         )
     })
 }
@@ -259,6 +263,7 @@ fn route_kinds(
         Some(Serve::Http | Serve::Https) => &["HTTPRoute", "GRPCRoute"],
         Some(Serve::TlsTerminate | Serve::TlsPassthrough) => &["TLSRoute"],
         Some(Serve::Tcp) => &["TCPRoute"],
+        Some(Serve::Udp) => &["UDPRoute"],
         None => &[],
     };
     let asked = &spec.allowed_routes.kinds;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use gateway_api_types::{AddressType, ConditionStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus};
-use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName};
+use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Transport};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::GatewayDigest;
 use crate::placement;
 use crate::reason::{self, condition, kind};
-use crate::status::{StatusSet, WAITING, accepted_by_listeners, find, nowhere};
+use crate::status::{BindKey, StatusSet, WAITING, accepted_by_listeners, find, nowhere};
 
 /// A node's report on a translation: everything is served but the rejected binds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,11 @@ pub struct NodeReport {
 pub struct RejectedBind {
     /// The bind's address.
     pub address: BindAddress,
-    /// The bind's TCP port.
+    /// The bind's port.
     pub port: u16,
+    /// The transport of that port.
+    #[serde(default, skip_serializing_if = "Transport::is_tcp")]
+    pub transport: Transport,
     /// The reason.
     pub reason: RejectionReason,
     /// The holder of the port, or the error of the address, and the fix.
@@ -54,6 +57,12 @@ type Reports<'a> = BTreeMap<&'a str, &'a NodeReport>;
 
 /// `Gateway.status.addresses` holds at most this many (CRD, `maxItems`).
 const ADDRESSES_MAX: usize = 16;
+
+impl RejectedBind {
+    fn key(&self) -> BindKey {
+        (self.address, self.port, self.transport)
+    }
+}
 
 impl StatusSet {
     /// This status as one node has it that serves alone: see [`StatusSet::with_reports`].
@@ -138,7 +147,7 @@ impl StatusSet {
     }
 
     /// Every address and port of a Gateway that is to be served, each once.
-    fn binds_of(&self, gateway: &ObjectName) -> BTreeSet<(BindAddress, u16)> {
+    fn binds_of(&self, gateway: &ObjectName) -> BTreeSet<BindKey> {
         // No listener's name comes before the empty one.
         let first = ListenerId { gateway: gateway.clone(), listener: String::new() };
         let own = self.binds.range(first..).take_while(|(id, _)| id.gateway == *gateway);
@@ -146,17 +155,13 @@ impl StatusSet {
     }
 
     /// The nodes that these are served by: the owners of the addresses, or everyone if any address has none.
-    fn nodes_of<'a>(
-        &'a self,
-        binds: &BTreeSet<(BindAddress, u16)>,
-        reports: &Reports<'a>,
-    ) -> BTreeSet<&'a str> {
+    fn nodes_of<'a>(&'a self, binds: &BTreeSet<BindKey>, reports: &Reports<'a>) -> BTreeSet<&'a str> {
         let all = reports.keys().copied();
         let owner = |address: &BindAddress| match address {
             BindAddress::Ip(ip) => self.owners.get(ip).map(String::as_str),
             BindAddress::Any => None,
         };
-        let owners: Option<BTreeSet<_>> = binds.iter().map(|(address, _)| owner(address)).collect();
+        let owners: Option<BTreeSet<_>> = binds.iter().map(|(address, ..)| owner(address)).collect();
         // A node that reports for itself alone has no name.
         owners.filter(|_| !reports.contains_key("")).unwrap_or_else(|| all.collect())
     }
@@ -191,10 +196,11 @@ fn wait(status: &mut GatewayStatus, behind: &[&str]) {
 
 /// The nodes' common verdict on a bind: the address is unusable if none has it; else those that have it
 /// count, and a port that is taken on one of them is not served there.
-fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]) -> Option<RejectedBind> {
+fn together(bind: BindKey, reports: &[(&str, &NodeReport)]) -> Option<RejectedBind> {
+    let (address, port, transport) = bind;
     let said = |reason: RejectionReason| {
         reports.iter().filter_map(move |(node, report)| {
-            let of = |one: &&RejectedBind| (one.address, one.port, one.reason) == (address, port, reason);
+            let of = |one: &&RejectedBind| one.key() == bind && one.reason == reason;
             let refused = report.refused.iter().find(of)?;
             Some(match *node {
                 "" => refused.message.clone(),
@@ -204,7 +210,7 @@ fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]
     };
     let refuse = |reason, messages: Vec<String>| {
         let message = reason::join(messages.iter().map(String::as_str));
-        Some(RejectedBind { address, port, reason, message })
+        Some(RejectedBind { address, port, transport, reason, message })
     };
     let elsewhere: Vec<_> = said(RejectionReason::AddressNotUsable).collect();
     if elsewhere.len() == reports.len() {
@@ -214,14 +220,11 @@ fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]
     if taken.is_empty() { None } else { refuse(RejectionReason::PortUnavailable, taken) }
 }
 
-fn refusals<'a>(
-    binds: &'a [(BindAddress, u16)],
-    refused: &'a [RejectedBind],
-) -> impl Iterator<Item = &'a RejectedBind> {
-    refused.iter().filter(|refused| binds.contains(&(refused.address, refused.port)))
+fn refusals<'a>(binds: &'a [BindKey], refused: &'a [RejectedBind]) -> impl Iterator<Item = &'a RejectedBind> {
+    refused.iter().filter(|refused| binds.contains(&refused.key()))
 }
 
-fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &[RejectedBind]) {
+fn apply(listener: &mut ListenerStatus, binds: &[BindKey], refused: &[RejectedBind]) {
     let refused: Vec<_> = refusals(binds, refused).collect();
     let message = reason::join(refused.iter().map(|refused| refused.message.as_str()));
     let generation = find(&listener.conditions, kind::ACCEPTED).and_then(|one| one.observed_generation);
@@ -236,7 +239,7 @@ fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &
         set(kind::PROGRAMMED, ConditionStatus::True, reason::PROGRAMMED, "the listener is served");
         return;
     }
-    let everywhere = binds.iter().all(|bind| refused.iter().any(|one| (one.address, one.port) == *bind));
+    let everywhere = binds.iter().all(|bind| refused.iter().any(|one| one.key() == *bind));
     let port = refused.iter().any(|refused| refused.reason == RejectionReason::PortUnavailable);
     if everywhere && port {
         set(kind::ACCEPTED, ConditionStatus::False, reason::PORT_UNAVAILABLE, &message);
@@ -291,8 +294,8 @@ fn summarise(status: &mut GatewayStatus, refused: &[RejectedBind]) {
 }
 
 /// The nodes' addresses, in order and each once, if a listener is served on every address of theirs.
-fn node_addresses(binds: &BTreeSet<(BindAddress, u16)>, reports: &Reports<'_>) -> Vec<GatewayStatusAddress> {
-    if !binds.iter().any(|(address, _)| *address == BindAddress::Any) {
+fn node_addresses(binds: &BTreeSet<BindKey>, reports: &Reports<'_>) -> Vec<GatewayStatusAddress> {
+    if !binds.iter().any(|(address, ..)| *address == BindAddress::Any) {
         return Vec::new();
     }
     let mut all: Vec<IpAddr> = reports.values().flat_map(|report| report.addresses.iter().copied()).collect();

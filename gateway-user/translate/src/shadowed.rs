@@ -1,13 +1,13 @@
 //! Routes that get no connections. Nothing tells the connections of a TCP listener apart, and those for one host of a TLS
 //! listener neither, so of several routes the one with the most specific hostname has them all, the oldest of those
-//! (`AllowedRoutes`, matching precedence; GEP-2643, GEP-2644). The others are accepted all the same, and count as attached.
+//! (`AllowedRoutes`, matching precedence; GEP-2643 to GEP-2645). The others are accepted all the same, and count as attached.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use gateway_api_types::{ConditionStatus, RouteStatus};
-use gateway_ir::{Hostname, ListenerId, ObjectName, RouteId};
+use gateway_ir::{Hostname, ListenerId, ObjectName, RouteId, Transport};
 
 use crate::Severity;
 use crate::diagnostics::Diagnostics;
@@ -102,7 +102,13 @@ impl fmt::Display for Shadow {
                 )?;
                 f.write_str(", which is older or has a more specific hostname")
             }
-            None => write!(f, "all connections of listener {:?} go to the older {by}", listener.listener),
+            None => {
+                let what = match by.kind.transport() {
+                    Transport::Tcp => "connections",
+                    Transport::Udp => "datagrams",
+                };
+                write!(f, "all {what} of listener {:?} go to the older {by}", listener.listener)
+            }
         }
     }
 }

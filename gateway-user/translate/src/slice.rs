@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use gateway_ir::Transport;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::endpoint_policy::{AddressRefusal, EndpointPolicy};
@@ -25,7 +26,10 @@ pub(crate) fn address(slice: &EndpointSlice, endpoint: &Endpoint) -> Option<IpAd
     }
 }
 
-/// True if a port of a Service or slice is one of TCP, which is the default.
-pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
-    matches!(protocol, None | Some("" | "TCP"))
+/// True if a port of a Service or slice with this `protocol` is one of that transport. TCP is the default.
+pub(crate) fn is_of(transport: Transport, protocol: Option<&str>) -> bool {
+    match protocol {
+        None | Some("") => transport.is_tcp(),
+        Some(protocol) => protocol == transport.name(),
+    }
 }

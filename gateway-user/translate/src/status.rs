@@ -9,7 +9,10 @@ use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
     ListenerStatus, PolicyStatus, RouteStatus,
 };
-use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Placement, RouteId, RouteKind, SharedMap};
+use gateway_ir::{
+    BindAddress, Generation, ListenerId, ObjectName, Placement, RouteId, RouteKind, Serve, SharedMap,
+    Transport,
+};
 use serde::{Serialize, Serializer};
 
 use crate::digest::GatewayDigest;
@@ -19,6 +22,9 @@ use crate::listener::ListenerState;
 use crate::placement;
 use crate::reason::{self, condition, kind};
 use crate::settings::{EffectiveSetting, settings_applied};
+
+/// An address and a port to be served.
+pub(crate) type BindKey = (BindAddress, u16, Transport);
 
 /// The full status of every object that is ours to judge. No condition has a transition time: the status
 /// writer knows the clock and what was written before.
@@ -46,7 +52,7 @@ pub struct StatusSet {
     pub generation: Option<Generation>,
     /// Where each served listener is to be reachable: what a report is about.
     #[serde(skip)]
-    pub(crate) binds: BTreeMap<ListenerId, Vec<(BindAddress, u16)>>,
+    pub(crate) binds: BTreeMap<ListenerId, Vec<BindKey>>,
     /// The digests that a node reports while it serves the Gateways as they are now.
     #[serde(skip)]
     pub(crate) digests: BTreeMap<ObjectName, GatewayDigest>,
@@ -96,7 +102,9 @@ impl StatusSet {
         status.conditions.extend(backend_tls(gateway));
         status.conditions.extend(insecure_frontend(gateway));
         for listener in gateway.spec_listeners().filter(|listener| gateway.programs(listener)) {
-            let binds = gateway.addresses.iter().map(|address| (*address, listener.spec.port)).collect();
+            let transport = listener.serve.map_or_else(Transport::default, Serve::transport);
+            let binds =
+                gateway.addresses.iter().map(|address| (*address, listener.spec.port, transport)).collect();
             self.binds.insert(listener.id.clone(), binds);
         }
         if self.placement.is_nowhere(&gateway.name) {
@@ -309,6 +317,7 @@ fn by_kind_and_name<S: Serializer>(
         ("grpcRoutes", RouteKind::GRPCRoute),
         ("tcpRoutes", RouteKind::TCPRoute),
         ("tlsRoutes", RouteKind::TLSRoute),
+        ("udpRoutes", RouteKind::UDPRoute),
     ];
     let others = others.into_iter().map(|(field, kind)| (field, of(kind)));
     fields.extend(others.filter(|(_, routes)| !routes.is_empty()));

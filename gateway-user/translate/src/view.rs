@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, Objects, ResourceSet};
-use gateway_ir::{ObjectName, RouteId};
+use gateway_ir::{ObjectName, RouteId, Transport};
 use k8s_openapi::api::core::v1::{Secret, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +16,7 @@ use crate::diagnostics::ObjectRef;
 use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
 use crate::grants::{Grants, Referent, Referrer};
 use crate::route;
-use crate::slice::{self, is_tcp};
+use crate::slice::{self, is_of};
 use crate::suggest::CANDIDATES_MAX;
 
 /// The label by which an EndpointSlice names its Service.
@@ -144,7 +144,9 @@ impl<'a> View<'a> {
     pub(crate) fn port_name(&self, service: &ObjectKey, port: u16) -> Option<&'a str> {
         let spec = self.resources.services.get(service)?.spec.as_ref()?;
         let mut ports = spec.ports.iter().flatten();
-        let is_it = |one: &&ServicePort| one.port == i32::from(port) && is_tcp(one.protocol.as_deref());
+        let is_it = |one: &&ServicePort| {
+            one.port == i32::from(port) && is_of(Transport::Tcp, one.protocol.as_deref())
+        };
         ports.find(is_it)?.name.as_deref()
     }
 
@@ -166,6 +168,7 @@ impl<'a> View<'a> {
                 namespaces_of(&resources.grpc_routes),
                 namespaces_of(&resources.tcp_routes),
                 namespaces_of(&resources.tls_routes),
+                namespaces_of(&resources.udp_routes),
             ];
             declared.chain(used.into_iter().flatten()).collect()
         })

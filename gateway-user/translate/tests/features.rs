@@ -473,6 +473,31 @@ spec: {parentRefs: [{name: l4}], hostnames: [a.example], rules: [{backendRefs: [
 ",
         wants: &[("/ir/binds/1/listeners/0/serve", "\"TlsTerminate\"")],
     },
+    Probe {
+        feature: "UDPRoute",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: l4, namespace: a}
+spec: {gatewayClassName: sluice, listeners: [{name: dns, port: 5353, protocol: UDP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns, namespace: a}
+spec: {ports: [{name: dns, port: 53, protocol: UDP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: l4}], rules: [{backendRefs: [{name: dns, port: 53, weight: 3}]}]}
+",
+        wants: &[
+            ("/ir/routes/0/rule/backends/0/weight", "3"),
+            ("/ir/routes/0/rule/backends/0/target/Cluster/protocol", "\"Udp\""),
+            ("/ir/binds/1/listeners/0/serve", "\"Udp\""),
+        ],
+    },
 ];
 
 /// Features that have a filter of their own, which must not be claimed as long as it is refused.
@@ -509,7 +534,7 @@ fn claimed(translation: &Translation) -> Vec<String> {
 
 fn accepted(translation: &Translation) -> String {
     let status = common::status(&translation.status);
-    let kinds = ["HTTPRoute a/r", "GRPCRoute a/r", "TCPRoute a/r", "TLSRoute a/r"];
+    let kinds = ["HTTPRoute a/r", "GRPCRoute a/r", "TCPRoute a/r", "TLSRoute a/r", "UDPRoute a/r"];
     let route = kinds.into_iter().find_map(|name| status.get(name));
     let parents = route.unwrap().as_object().unwrap();
     parents.values().next().unwrap()["Accepted"].as_str().unwrap().to_owned()

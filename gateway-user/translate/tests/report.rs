@@ -26,7 +26,7 @@ spec:
   listeners:
   - {name: web, protocol: HTTP, port: 80}
   - {name: alt, protocol: HTTP, port: 8080}
-  - {name: secret, protocol: UDP, port: 443}
+  - {name: secret, protocol: example.com/own, port: 443}
 ";
 
 fn translation(addresses: &str) -> Translation {
@@ -49,7 +49,8 @@ fn refuse(address: &str, port: u16, reason: RejectionReason) -> RejectedBind {
         "any" => BindAddress::Any,
         ip => BindAddress::Ip(ip.parse().expect("an address")),
     };
-    RejectedBind { address, port, reason, message: format!("{reason:?} on port {port}") }
+    let transport = gateway_ir::Transport::Tcp;
+    RejectedBind { address, port, transport, reason, message: format!("{reason:?} on port {port}") }
 }
 
 /// `Gateway edge/gw` after a report, as text.

@@ -117,6 +117,7 @@ impl<'a> ObservedRoute<'a> {
             Object::GrpcRoute(route) => (&route.metadata, route.status.as_ref()),
             Object::TcpRoute(route) => (&route.metadata, route.status.as_ref()),
             Object::TlsRoute(route) => (&route.metadata, route.status.as_ref()),
+            Object::UdpRoute(route) => (&route.metadata, route.status.as_ref()),
             _ => return None,
         };
         Some(Self { kind: object.kind(), metadata, status })

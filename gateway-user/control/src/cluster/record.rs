@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use gateway_ir::{BindAddress, Generation, ObjectName};
+use gateway_ir::{BindAddress, Generation, ObjectName, Transport};
 use gateway_translate::{GatewayDigest, NodeReport, RejectedBind, RejectionReason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use serde::{Deserialize, Serialize};
@@ -60,8 +60,11 @@ pub struct GatewayRecord {
 pub struct RefusedRecord {
     /// An IP address, or `*` for every address of the node.
     pub address: String,
-    /// The TCP port.
+    /// The port.
     pub port: u16,
+    /// The transport of that port; left out for TCP, as versions before write it.
+    #[serde(default, skip_serializing_if = "Transport::is_tcp")]
+    pub transport: Transport,
     /// Machine-readable reason.
     pub reason: RejectionReason,
     /// The error and its fix.
@@ -113,6 +116,7 @@ impl From<&NodeReport> for RecordStatus {
                 BindAddress::Ip(ip) => ip.to_string(),
             },
             port: refused.port,
+            transport: refused.transport,
             reason: refused.reason,
             message: refused.message.clone(),
         };
@@ -136,8 +140,8 @@ impl From<&RecordStatus> for NodeReport {
                 "*" => BindAddress::Any,
                 ip => BindAddress::Ip(ip.parse().ok()?),
             };
-            let RefusedRecord { port, reason, message, .. } = refused.clone();
-            Some(RejectedBind { address, port, reason, message })
+            let RefusedRecord { port, transport, reason, message, .. } = refused.clone();
+            Some(RejectedBind { address, port, transport, reason, message })
         };
         let gateway =
             |one: &GatewayRecord| (ObjectName::new(&*one.namespace, &*one.name), one.digest.clone());
@@ -165,12 +169,14 @@ mod tests {
                 RejectedBind {
                     address: BindAddress::Any,
                     port: 80,
+                    transport: Transport::Tcp,
                     reason: RejectionReason::PortUnavailable,
                     message: "nginx listens".to_owned(),
                 },
                 RejectedBind {
                     address: BindAddress::Ip("fd00::1".parse().unwrap()),
                     port: 443,
+                    transport: Transport::Udp,
                     reason: RejectionReason::AddressNotUsable,
                     message: "not here".to_owned(),
                 },
@@ -189,6 +195,7 @@ mod tests {
         let refused = |address, port, reason, message: &str| RejectedBind {
             address,
             port,
+            transport: Transport::Tcp,
             reason,
             message: message.to_owned(),
         };
@@ -248,6 +255,7 @@ mod tests {
             refused: vec![RejectedBind {
                 address: BindAddress::Any,
                 port: 1,
+                transport: Transport::Udp,
                 reason: RejectionReason::PortUnavailable,
                 message: String::new(),
             }],
@@ -261,7 +269,8 @@ mod tests {
         for list in ["gateways", "refused"] {
             assert_eq!(names(&status[list][0]), names(&schema["properties"][list]["items"]["properties"]));
         }
-        let reasons = &schema["properties"]["refused"]["items"]["properties"]["reason"]["enum"];
-        assert_eq!(reasons, &serde_json::json!(["PortUnavailable", "AddressNotUsable"]));
+        let refused = &schema["properties"]["refused"]["items"]["properties"];
+        assert_eq!(refused["reason"]["enum"], serde_json::json!(["PortUnavailable", "AddressNotUsable"]));
+        assert_eq!(refused["transport"]["enum"], serde_json::json!(["Tcp", "Udp"]));
     }
 }

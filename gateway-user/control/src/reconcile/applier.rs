@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_ir::{Endpoints, Generation, Ir};
+use gateway_proxy::worker::WorkerSockets;
 use gateway_regex::Library;
 use gateway_snapshot::compile_with;
 use gateway_steer::{Rejection, SteerPlan};
@@ -16,7 +17,7 @@ use crate::addresses::OwnAddresses;
 use crate::held_ports::HeldPorts;
 use crate::own_ports::{OwnEndpoint, OwnPorts};
 use crate::plan::report;
-use crate::publish::{self, Workers};
+use crate::publish::{self, Retired, Workers};
 use crate::steer::Steer;
 use crate::view::View;
 
@@ -191,7 +192,9 @@ impl<W: Workers, S: Steer> Applier<W, S> {
                 let refused = self.rejections(&wanted, &desired);
                 // An address of the node may have come or gone.
                 let (endpoints, _) = self.own_ports.without(&desired.endpoints, &live.plan);
-                self.ports_changed = refused != *live.refused;
+                let behind = self.steer.is_behind();
+                self.unsettled |= behind;
+                self.ports_changed = behind || refused != *live.refused;
                 let others = endpoints != live.endpoints;
                 if others {
                     self.guarded = None;
@@ -208,7 +211,7 @@ impl<W: Workers, S: Steer> Applier<W, S> {
     /// There are no sockets, or the worker does not take it. To be tried again: without sockets it does
     /// nothing.
     pub(super) async fn adopt(&mut self, view: &View, worker: usize) -> Result<(), ReconcileError> {
-        let listeners = self.steer.refill(worker)?;
+        let (listeners, datagrams) = (self.steer.refill(worker)?, self.steer.refill_datagrams(worker)?);
         let one = publish::Only { workers: &self.workers, worker };
         let (generation, snapshot) = match &view.live {
             Some(live) => {
@@ -218,8 +221,8 @@ impl<W: Workers, S: Steer> Applier<W, S> {
             // Nothing is steered yet, but the socket has to be in place by then.
             None => (Generation(0), Arc::new(compile_with(&Ir::default(), Generation(0), None))),
         };
-        publish::prepare(&one, generation, &snapshot, vec![listeners]).await?;
-        self.tell(publish::commit(&one, generation, &[]).await);
+        publish::prepare(&one, generation, &snapshot, vec![WorkerSockets { listeners, datagrams }]).await?;
+        self.tell(publish::commit(&one, generation, &Retired::default()).await);
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! Publishing a configuration and steering to it, in an order in which no connection is lost.
 
-use std::net::SocketAddr;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Instant;
 
 use gateway_ir::{Endpoints, Generation};
+use gateway_proxy::worker::WorkerSockets;
 use gateway_snapshot::compile_from;
 use gateway_steer::{Rejection, SteerPlan};
 use gateway_sync::item::Desired;
@@ -14,7 +15,7 @@ use tracing::debug;
 use super::show::announce;
 use super::{Applier, QUEUES_EMPTY, ReconcileError, unharmed};
 use crate::plan::{union, without};
-use crate::publish::{self, Workers};
+use crate::publish::{self, Retired, Workers};
 use crate::steer::Steer;
 use crate::view::{Live, View};
 
@@ -56,10 +57,11 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         let both = union(view.live.as_ref(), endpoints);
         self.tell_endpoints(&both).await;
         let prepared = self.steer.prepare(&plan);
+        let sockets = of_workers(prepared.listeners, prepared.datagrams);
         self.held_ports.note(&prepared.refused, desired);
         refused.extend(prepared.refused);
         let plan = without(&plan, &refused);
-        let taken = publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await;
+        let taken = publish::prepare(&self.workers, generation, &snapshot, sockets).await;
         if let Err(error) = taken {
             self.steer.abandon();
             return Err(error.into());
@@ -126,12 +128,13 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         &mut self,
         view: &View,
         plan: &SteerPlan,
-    ) -> Result<Vec<SocketAddr>, ReconcileError> {
-        let retiring = self.steer.retiring(plan);
+    ) -> Result<Retired, ReconcileError> {
+        let retiring =
+            Retired { listeners: self.steer.retiring(plan), datagrams: self.steer.retiring_datagrams(plan) };
         let Some(live) = &view.live else { return Ok(retiring) };
         let kept: SteerPlan = live.plan.binds.intersection(&plan.binds).copied().collect();
         // Where workers have sockets to close, closing them is what withdraws a bind.
-        if kept.binds.len() < live.plan.binds.len() && retiring.is_empty() {
+        if kept.binds.len() < live.plan.binds.len() && retiring.listeners.is_empty() {
             if let Err(error) = self.steer.apply(&kept) {
                 publish::abort(&self.workers, self.generation);
                 self.steer.abandon();
@@ -141,4 +144,13 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         }
         Ok(retiring)
     }
+}
+
+/// The sockets of each worker together.
+fn of_workers(listeners: Vec<Vec<TcpListener>>, mut datagrams: Vec<Vec<UdpSocket>>) -> Vec<WorkerSockets> {
+    let both = listeners.into_iter().enumerate().map(|(worker, listeners)| WorkerSockets {
+        listeners,
+        datagrams: datagrams.get_mut(worker).map(std::mem::take).unwrap_or_default(),
+    });
+    both.collect()
 }

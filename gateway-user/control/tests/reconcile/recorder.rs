@@ -1,6 +1,6 @@
 //! Workers and steering that record the calls they get.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use gateway_control::publish::Workers;
@@ -93,11 +93,19 @@ impl Steer for Recorder {
 
     fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
         self.note(format!("sockets for {}", ports(plan)));
-        Prepared { listeners: vec![Vec::new(), Vec::new()], refused: Vec::new() }
+        Prepared { listeners: vec![Vec::new(), Vec::new()], datagrams: Vec::new(), refused: Vec::new() }
     }
 
     fn retiring(&mut self, _: &SteerPlan) -> Vec<SocketAddr> {
         Vec::new()
+    }
+
+    fn retiring_datagrams(&mut self, _: &SteerPlan) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
+    fn is_behind(&mut self) -> bool {
+        false
     }
 
     fn abandon(&mut self) {
@@ -106,6 +114,10 @@ impl Steer for Recorder {
 
     fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError> {
         self.note(format!("sockets of {worker}"));
+        Ok(Vec::new())
+    }
+
+    fn refill_datagrams(&mut self, _: usize) -> Result<Vec<UdpSocket>, SteerError> {
         Ok(Vec::new())
     }
 

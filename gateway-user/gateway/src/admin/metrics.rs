@@ -98,10 +98,13 @@ fn page(
 ) -> Vec<Bytes> {
     let mut page = Exposition::default();
     if let Some(of) = &shared.steering {
-        let (connections, of_requests): (Vec<_>, Vec<_>) =
+        let (connections, others): (Vec<_>, Vec<_>) =
             all.series.sorted().into_iter().partition(|(key, _)| key.scheme == SeriesKey::TCP);
+        let (flows, of_requests): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(key, _)| key.scheme == SeriesKey::UDP);
         requests(&mut page, &of_requests, all.series.other());
-        tcp(&mut page, &connections);
+        whole(&mut page, &TCP, &connections);
+        whole(&mut page, &UDP, &flows);
         counters(&mut page, all, workers);
         steering(&mut page, shared, of);
     }
@@ -154,23 +157,43 @@ fn requests(page: &mut Exposition, each: &[(&SeriesKey, &Series)], other: &Serie
     }
 }
 
-/// Connections of TCP and TLS listeners. Those that found no room for a series of their own are counted with requests that did not.
-fn tcp(page: &mut Exposition, each: &[(&SeriesKey, &Series)]) {
-    let families: [(&str, &str, f64, Pick); 3] = [
-        (
-            "sluice_tcp_connection_duration_seconds",
-            "From accepting a connection of a TCP listener, or the ClientHello of a TLS listener's, to its end; error_type if it was refused or broken off.",
-            MICROSECONDS,
-            |series| &series.duration,
-        ),
-        ("sluice_tcp_received_bytes", "Bytes from the client of such a connection.", BYTES, |series| {
-            &series.request_bytes
-        }),
-        ("sluice_tcp_sent_bytes", "Bytes to the client of such a connection.", BYTES, |series| {
-            &series.response_bytes
-        }),
-    ];
-    for (name, help, unit, pick) in families {
+/// Histograms of connections or flows: name, help, and the part of a series.
+type Families = [(&'static str, &'static str, f64, Pick); 3];
+
+/// Connections of TCP and TLS listeners. Those that found no room for a series of their own are counted with requests that did
+/// not.
+const TCP: Families = [
+    (
+        "sluice_tcp_connection_duration_seconds",
+        "From accepting a connection of a TCP listener, or the ClientHello of a TLS listener's, to its end; error_type if it was refused or broken off.",
+        MICROSECONDS,
+        |series| &series.duration,
+    ),
+    ("sluice_tcp_received_bytes", "Bytes from the client of such a connection.", BYTES, |series| {
+        &series.request_bytes
+    }),
+    ("sluice_tcp_sent_bytes", "Bytes to the client of such a connection.", BYTES, |series| {
+        &series.response_bytes
+    }),
+];
+
+/// Flows of UDP listeners, and datagrams that began none.
+const UDP: Families = [
+    (
+        "sluice_udp_flow_duration_seconds",
+        "From the first datagram of a UDP listener's client to the end of its flow; error_type if it ended before it was idle, and of datagrams that began none.",
+        MICROSECONDS,
+        |series| &series.duration,
+    ),
+    ("sluice_udp_received_bytes", "Bytes from the client of such a flow.", BYTES, |series| {
+        &series.request_bytes
+    }),
+    ("sluice_udp_sent_bytes", "Bytes to the client of such a flow.", BYTES, |series| &series.response_bytes),
+];
+
+/// Connections or flows that are not looked into.
+fn whole(page: &mut Exposition, families: &Families, each: &[(&SeriesKey, &Series)]) {
+    for (name, help, unit, pick) in *families {
         page.histogram(name, help);
         for (key, series) in each {
             let labels = [
@@ -450,7 +473,9 @@ mod tests {
             route: "team-b/t".to_owned(),
             pattern: String::new(),
         };
-        tcp(&mut rest, &[(&connection, &one)]);
+        super::whole(&mut rest, &TCP, &[(&connection, &one)]);
+        let flow = SeriesKey { scheme: SeriesKey::UDP, listener: "edge/web/udp".to_owned(), ..connection };
+        super::whole(&mut rest, &UDP, &[(&flow, &one)]);
         rest.counter("sluice_steering_verdicts_total", "As above.");
         verdicts(&mut rest, &Counters::default());
         let mut synced = WatchState::default();

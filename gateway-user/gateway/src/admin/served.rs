@@ -62,7 +62,8 @@ pub(super) fn routes(live: &Live) -> Vec<RouteLine> {
 }
 
 fn refusal<'a>(live: &'a Live, bind: &Bind) -> Option<&'a Rejection> {
-    live.refused.iter().find(|one| one.bind.address == bind.address && one.bind.port == bind.port)
+    let place = (bind.address, bind.port, bind.transport());
+    live.refused.iter().find(|one| (one.bind.address, one.bind.port, one.bind.transport) == place)
 }
 
 fn programmed(rejection: &Rejection) -> (String, ConditionLine) {

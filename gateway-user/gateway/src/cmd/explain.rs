@@ -45,7 +45,10 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         [url] => return connection::run(&args.dir, args.address, url, &settings),
         [method, url, ..] => (method, Target::parse(url)?),
         [] => {
-            bail!("write METHOD and URL of a request, or tcp://HOST:PORT or tls://HOST:PORT of a connection")
+            bail!(
+                "write METHOD and URL of a request, tcp://HOST:PORT or tls://HOST:PORT of a connection, or udp://HOST:PORT \
+                 of a datagram"
+            )
         }
     };
     let headers = headers(&args.headers)?;

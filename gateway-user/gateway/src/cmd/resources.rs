@@ -11,7 +11,7 @@ use gateway_control::own_ports::OwnEndpoint;
 use gateway_control::source::file::{Tree, TreeFile, read, read_one};
 use gateway_control::store::{Store, StoreView};
 use gateway_ir::{Bind, Ir, ListenerId};
-use gateway_steer::SteerPlan;
+use gateway_steer::{SteerBind, SteerPlan};
 use gateway_translate::{
     AddressOwnership, Diagnostic, EndpointPolicy, HostOwnership, ObjectRef, RegexLimits, Severity,
     SystemAuthorities, TranslateOptions, Translation, translate,
@@ -81,7 +81,9 @@ fn refused_ports(ir: &Ir, resources: &ResourceSet, settings: &Settings) -> Vec<D
     let options = wire::steer_options(settings, 1, String::new(), 0);
     let mut findings = Vec::new();
     for refusal in options.refused(&SteerPlan::of(ir)) {
-        let is_meant = |bind: &&Bind| (bind.address, bind.port) == (refusal.bind.address, refusal.bind.port);
+        let SteerBind { address, port, transport } = refusal.bind;
+        let is_meant =
+            |bind: &&Bind| (bind.address, bind.port, bind.transport()) == (address, port, transport);
         for listener in ir.binds.iter().filter(is_meant).flat_map(|bind| &bind.listeners) {
             let ListenerId { gateway, listener } = &listener.id;
             let key = ObjectKey::new(&*gateway.namespace, &*gateway.name);

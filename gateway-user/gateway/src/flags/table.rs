@@ -199,6 +199,12 @@ settings! {
         max_connections_per_client: Count<0, 1000000> = "0", "CONNECTIONS",
             "Client connections that one worker holds of one client network (--client-prefix-ipv4, --client-prefix-ipv6), those above get 503; 0 bounds nothing",
             "Keeps one client from taking every connection; many clients behind one address translation count as one. --trusted-proxies are not counted, those behind --proxy-protocol by the address in their header";
+        max_udp_flows: Auto<Count<1, 1000000>> = "auto", "FLOWS",
+            "Flows of UDP listeners that one worker holds, each with a descriptor; beyond those the ones whose clients may have been made up give way, and datagrams of other clients are dropped; auto is a quarter of --max-connections, at least 16",
+            "Bounds memory and descriptors under made-up sources; each DNS query of a resolver is a flow, for --udp-flow-idle-timeout";
+        max_udp_flows_per_client: Auto<Count<1, 1000000>> = "auto", "FLOWS",
+            "Of those, the flows of one client network; auto is a quarter of --max-udp-flows, at least 16",
+            "Keeps one client from taking every flow; many clients behind one address translation count as one";
         client_prefix_ipv4: Count<8, 32> = "32", "BITS",
             "Leading bits of an IPv4 address that tell client networks apart",
             "Fewer take neighbouring addresses for one client";
@@ -300,6 +306,9 @@ settings! {
         tunnel_idle_timeout: Limit = "1h", "DURATION",
             "Longest silence of both sides of an upgraded connection or stream, such as a WebSocket, or of a connection of a TCP or TLS listener; then it is closed",
             "Shorter frees what peers that vanished hold; applications that say nothing for longer must ping";
+        udp_flow_idle_timeout: Limit = "60s", "DURATION",
+            "Longest silence of a client of a UDP listener and its backend; the client's next datagram begins a flow anew, maybe to another backend",
+            "Shorter frees descriptors of clients that ask once, such as resolvers; protocols with state must send something more often";
     }
     "Backends" {
         upstream_max_requests: Auto<Count<1, 1000000>> = "auto", "REQUESTS",

@@ -138,6 +138,9 @@ pub(super) const SERVE: &[c_long] = &[
     SYS_splice,
 ];
 
+/// Datagrams, several in a call.
+pub(super) const DATAGRAMS: &[c_long] = &[SYS_recvmmsg, SYS_sendmmsg];
+
 /// Connecting a socket.
 pub(super) const CONNECT: &[c_long] = &[SYS_connect];
 

@@ -18,7 +18,7 @@ pub use l4::{L4Backend, L4Route, L4Rule};
 pub enum Route {
     /// Rules for HTTP requests: of an HTTPRoute or GRPCRoute.
     Http(HttpRoute),
-    /// A rule for connections: of a TCPRoute or TLSRoute.
+    /// A rule for connections or flows: of a TCPRoute, TLSRoute or UDPRoute.
     L4(L4Route),
 }
 

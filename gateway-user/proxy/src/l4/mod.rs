@@ -1,4 +1,4 @@
-//! Bytes of a protocol that is not looked into, between two streams.
+//! Bytes of a protocol that is not looked into, between two streams, or in datagrams.
 
 pub(crate) mod account;
 pub(crate) mod admitted;
@@ -7,3 +7,4 @@ pub(crate) mod server;
 mod splice;
 pub(crate) mod traffic;
 pub(crate) mod tunnel;
+pub(crate) mod udp;

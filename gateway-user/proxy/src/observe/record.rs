@@ -178,6 +178,11 @@ impl RequestRecord {
         }
     }
 
+    /// That of a flow of datagrams, at its end.
+    pub(crate) fn of_flow(client: IpAddr, began: Instant, start_ms: u64) -> Self {
+        Self { began, start_ms, ..Self::begin(client) }
+    }
+
     /// The record, for another one who finishes it; this one is not to be finished any more.
     pub(crate) fn take(&mut self) -> Self {
         let empty = Self::begin(self.client);
@@ -299,9 +304,18 @@ impl RequestRecord {
 
     /// Counts a connection without requests.
     pub(crate) fn count_connection(&self, context: &WorkerContext, now: Instant) {
+        self.count_whole(SeriesKey::TCP, context, now);
+    }
+
+    /// Counts a flow of datagrams.
+    pub(crate) fn count_flow(&self, context: &WorkerContext, now: Instant) {
+        self.count_whole(SeriesKey::UDP, context, now);
+    }
+
+    fn count_whole(&self, scheme: &'static str, context: &WorkerContext, now: Instant) {
         let mut metrics = context.metrics.borrow_mut();
         let reason = self.reason.map(Reason::code);
-        let outcome = Outcome { scheme: SeriesKey::TCP, method: "", status: 0, reason, match_index: 0 };
+        let outcome = Outcome { scheme, method: "", status: 0, reason, match_index: 0 };
         let place = match &self.routed {
             Some(routed) => routed.series(outcome, &mut metrics.series),
             None => metrics.series.place(outcome.of("", "", "")),

@@ -53,7 +53,9 @@ fn header(client: &Proxied, protocol: BackendProtocol) -> Option<Chunk> {
     let header = match protocol {
         BackendProtocol::TcpProxyV1 => client.to_line(),
         BackendProtocol::TcpProxyV2 => client.to_binary(),
-        BackendProtocol::Http1 | BackendProtocol::Http2 | BackendProtocol::Tcp => return None,
+        BackendProtocol::Http1 | BackendProtocol::Http2 | BackendProtocol::Tcp | BackendProtocol::Udp => {
+            return None;
+        }
     };
     let mut chunk = Chunk::with_capacity(header.len());
     // Fits: the capacity was just asked for.

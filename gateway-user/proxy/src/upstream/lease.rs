@@ -74,6 +74,8 @@ pub(crate) async fn lease(
                 let announced = client.map(|client| (client, cluster.protocol));
                 exclusive(context, &backend, false, announced).await
             }
+            // Flows have sockets of their own.
+            BackendProtocol::Udp => return Err(Reason::NoEndpoints),
         };
         match connected {
             Ok(lease) => return Ok(lease),

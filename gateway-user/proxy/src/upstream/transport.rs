@@ -112,7 +112,10 @@ fn client(
     let protocol = match protocol {
         BackendProtocol::Http1 => Some(Protocol::Http1),
         BackendProtocol::Http2 => Some(Protocol::Http2),
-        BackendProtocol::Tcp | BackendProtocol::TcpProxyV1 | BackendProtocol::TcpProxyV2 => None,
+        BackendProtocol::Tcp
+        | BackendProtocol::TcpProxyV1
+        | BackendProtocol::TcpProxyV2
+        | BackendProtocol::Udp => None,
     };
     let options = ClientOptions {
         authorities: &authorities,

@@ -40,7 +40,7 @@ pub(crate) struct ClientFull;
 
 impl ClientLimit {
     /// The address that stands for all of the client's prefix.
-    fn prefix(&self, client: IpAddr) -> IpAddr {
+    pub(crate) fn prefix(&self, client: IpAddr) -> IpAddr {
         let bits = if client.is_ipv4() { self.ipv4_prefix } else { self.ipv6_prefix };
         IpNet::new(client, bits).map_or(client, |net| net.network())
     }

@@ -1,6 +1,6 @@
 //! Commands of the control thread to a worker. Replies travel by oneshot channels; a worker that died drops them.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ pub enum WorkerCommand {
         generation: Generation,
         /// Its tables.
         snapshot: Arc<Snapshot>,
-        /// Listening sockets for new binds, where no steering program serves them.
-        listeners: Vec<TcpListener>,
+        /// Sockets for new binds.
+        sockets: WorkerSockets,
         /// Told once the worker could commit, or why it can't.
         reply: oneshot::Sender<Result<(), PrepareError>>,
     },
@@ -31,6 +31,8 @@ pub enum WorkerCommand {
         generation: Generation,
         /// Binds to close once what they had queued is accepted.
         retire: Vec<SocketAddr>,
+        /// Sockets for datagrams to close.
+        retire_datagrams: Vec<SocketAddr>,
         /// Told once new requests use the generation; `false` if it was not the prepared one.
         reply: oneshot::Sender<bool>,
     },
@@ -86,6 +88,21 @@ pub enum WorkerCommand {
         /// Told when no connection is left.
         reply: oneshot::Sender<Drained>,
     },
+}
+
+/// Sockets of one worker.
+#[derive(Debug, Default)]
+pub struct WorkerSockets {
+    /// Listening sockets, where no steering program serves their binds.
+    pub listeners: Vec<TcpListener>,
+    /// Bound sockets for datagrams.
+    pub datagrams: Vec<UdpSocket>,
+}
+
+impl From<Vec<TcpListener>> for WorkerSockets {
+    fn from(listeners: Vec<TcpListener>) -> Self {
+        Self { listeners, datagrams: Vec::new() }
+    }
 }
 
 /// When a drain ends what, counted from its begin. A limit above `max` is `max`.

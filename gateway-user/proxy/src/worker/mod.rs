@@ -22,7 +22,7 @@ use gateway_io::{Driver, MailReceiver, MailSender, RuntimeOptions, mailbox, pin_
 
 pub use clients::ClientLimit;
 pub(crate) use clients::{ClientFull, ClientSlot};
-pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
+pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand, WorkerSockets};
 pub use heartbeat::Heartbeat;
 pub use state::Gauge;
 pub(crate) use state::Worker;

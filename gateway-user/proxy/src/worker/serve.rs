@@ -1,6 +1,7 @@
 //! A worker's main task: commands, and the little that happens on a timer.
 
 use std::io;
+use std::net::UdpSocket;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use gateway_ir::Generation;
 use gateway_snapshot::Snapshot;
 
 use super::accept::Acceptors;
-use super::command::{DrainLimits, PrepareError, WorkerCommand};
+use super::command::{DrainLimits, PrepareError, WorkerCommand, WorkerSockets};
 use super::descriptors::Want;
 use super::drain::drain;
 use super::memory::MemoryTrimmer;
@@ -19,6 +20,7 @@ use super::scarcity::ScarcityLog;
 use super::state::Worker;
 use super::{FinalMetrics, Heartbeat, WorkerSpec};
 use crate::context::Live;
+use crate::l4::udp::Datagrams;
 use crate::signal::Signal;
 
 /// How long access log lines wait for company.
@@ -31,12 +33,14 @@ struct Prepared {
     generation: Generation,
     live: Rc<Live>,
     listeners: Vec<Listener>,
+    datagrams: Vec<UdpSocket>,
 }
 
 /// Everything that commands act on.
 struct Commands {
     worker: Rc<Worker>,
     acceptors: Rc<Acceptors>,
+    datagrams: Rc<Datagrams>,
     prepared: Option<Prepared>,
     /// True once the listening sockets are being closed for good.
     closes: bool,
@@ -81,14 +85,16 @@ pub(super) async fn serve(
     spawn(housekeeping(Rc::clone(&worker), spec.heartbeat));
     let _ = ready.send(Ok(()));
     let done = Rc::new(Signal::default());
-    let mut commands = Commands { worker, acceptors, prepared: None, closes: false, done: Rc::clone(&done) };
+    let datagrams = Datagrams::new(Rc::clone(&worker));
+    let mut commands =
+        Commands { worker, acceptors, datagrams, prepared: None, closes: false, done: Rc::clone(&done) };
     while let Some(Some(command)) = done.unless(inbox.recv()).await {
         commands.carry_out(command);
     }
     if !done.is_raised() {
         // The handle is gone: nobody is left to ask for more.
         let at_once = DrainLimits { accept: Duration::ZERO, idle: Duration::ZERO, max: Duration::ZERO };
-        drain(&commands.worker, &commands.acceptors, at_once).await;
+        drain(&commands.worker, &commands.acceptors, &commands.datagrams, at_once).await;
     }
     commands.worker.context.flush_log();
 }
@@ -131,13 +137,14 @@ impl Commands {
     /// Replies may find nobody waiting any more, which is no fault.
     fn carry_out(&mut self, command: WorkerCommand) {
         match command {
-            WorkerCommand::Prepare { generation, snapshot, listeners, reply } => {
-                let _ = reply.send(self.prepare(generation, snapshot, listeners));
+            WorkerCommand::Prepare { generation, snapshot, sockets, reply } => {
+                let _ = reply.send(self.prepare(generation, snapshot, sockets));
             }
-            WorkerCommand::Commit { generation, retire, reply } => {
+            WorkerCommand::Commit { generation, retire, retire_datagrams, reply } => {
                 let committed = self.commit(generation);
                 if committed {
                     self.acceptors.retire(&retire);
+                    self.datagrams.retire(&retire_datagrams);
                 }
                 let _ = reply.send(committed);
             }
@@ -145,6 +152,7 @@ impl Commands {
                 self.prepared.take_if(|prepared| prepared.generation == generation);
             }
             WorkerCommand::Endpoints { table, reply } => {
+                self.datagrams.follow(&table);
                 self.worker.context.upstreams.update(table);
                 let _ = reply.send(());
             }
@@ -172,7 +180,7 @@ impl Commands {
         &mut self,
         generation: Generation,
         snapshot: Arc<Snapshot>,
-        listeners: Vec<std::net::TcpListener>,
+        sockets: WorkerSockets,
     ) -> Result<(), PrepareError> {
         if self.closes {
             return Err(PrepareError::Draining);
@@ -181,6 +189,7 @@ impl Commands {
             let address = socket.local_addr().map_or_else(|error| error.to_string(), |a| a.to_string());
             Listener::from_std(socket).map_err(|source| PrepareError::Listener { address, source })
         };
+        let WorkerSockets { listeners, datagrams } = sockets;
         let listeners = listeners.into_iter().map(adopt).collect::<Result<_, _>>()?;
         self.prepared = Some(Prepared {
             generation,
@@ -190,6 +199,7 @@ impl Commands {
                 Some(&self.worker.context.live()),
             )),
             listeners,
+            datagrams,
         });
         Ok(())
     }
@@ -213,6 +223,11 @@ impl Commands {
         for listener in prepared.listeners {
             self.acceptors.add(&self.worker, listener);
         }
+        for socket in prepared.datagrams {
+            if let Err(error) = self.datagrams.add(socket) {
+                tracing::error!("datagrams cannot be received from a socket: {error}");
+            }
+        }
         true
     }
 
@@ -221,9 +236,10 @@ impl Commands {
         self.prepared = None;
         self.closes = true;
         let (worker, acceptors) = (Rc::clone(&self.worker), Rc::clone(&self.acceptors));
+        let datagrams = Rc::clone(&self.datagrams);
         let done = Rc::clone(&self.done);
         spawn(async move {
-            let drained = drain(&worker, &acceptors, limits).await;
+            let drained = drain(&worker, &acceptors, &datagrams, limits).await;
             let _ = reply.send(drained);
             done.raise();
         });

@@ -37,14 +37,16 @@ pub(crate) struct Worker {
     )]
     spare: RefCell<Vec<Box<Scratch>>>,
     connections: RefCell<Slab<Rc<Control>>>,
-    /// Of those, the ones beyond the maximum.
+    /// Flows of UDP listeners.
+    flows: Cell<usize>,
+    /// Of the connections, the ones beyond the maximum.
     over_limit: Cell<usize>,
     /// Connections that are being told that there is no room.
     pub(crate) refusing: Cell<usize>,
     lingering: EvictableSlots,
     /// Nothing is accepted any more.
     sealed: Cell<bool>,
-    /// Raised when nothing is accepted any more and the last connection is gone.
+    /// Raised when nothing is accepted any more and the last connection and flow are gone.
     empty: Rc<Signal>,
 }
 
@@ -56,6 +58,7 @@ impl Worker {
             gauge,
             spare: RefCell::default(),
             connections: RefCell::default(),
+            flows: Cell::new(0),
             over_limit: Cell::new(0),
             refusing: Cell::new(0),
             lingering: EvictableSlots::default(),
@@ -148,7 +151,7 @@ impl Worker {
     }
 
     fn tell_if_empty(&self) {
-        if self.sealed.get() && self.connections.borrow().is_empty() {
+        if self.sealed.get() && self.flows.get() == 0 && self.connections.borrow().is_empty() {
             self.empty.raise();
         }
     }
@@ -161,7 +164,15 @@ impl Worker {
         self.context.drains.end_all();
     }
 
-    /// Nothing is accepted any more. The signal is raised once no connection is left.
+    /// Says how many flows there are.
+    pub(crate) fn set_flows(&self, flows: usize) {
+        if self.flows.replace(flows) != flows {
+            self.context.metrics.borrow_mut().counters.udp_flows = flows as u64;
+            self.tell_if_empty();
+        }
+    }
+
+    /// Ends accepting. The signal is raised once no connection and no flow is left.
     pub(crate) fn seal(&self) -> Rc<Signal> {
         self.sealed.set(true);
         self.tell_if_empty();

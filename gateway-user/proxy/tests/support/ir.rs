@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: Option<ListenerTls>,
     /// Backends of a route for whole connections, on a TCP listener, instead of the rules.
     pub tcp: Option<Vec<L4Backend>>,
+    /// Backends of a route for flows, on a UDP listener, instead of the rules.
+    pub udp: Option<Vec<L4Backend>>,
     /// Listeners by hostname instead of the one.
     pub hosts: Vec<(&'static str, ListenerTls)>,
     /// Listeners of protocol TLS beside those.
@@ -127,6 +129,25 @@ impl Config {
         let mut config = Self::default();
         config.add_tcp(1, "app", protocol, addresses);
         config
+    }
+
+    /// A UDP listener for these addresses.
+    pub fn to_udp(addresses: &[SocketAddr]) -> Self {
+        Self::default().udp_share(1, "app", addresses)
+    }
+
+    /// Adds a share of a UDP listener's flows.
+    pub fn udp_share(mut self, weight: u32, name: &str, addresses: &[SocketAddr]) -> Self {
+        let backend = self.l4_backend(weight, name, BackendProtocol::Udp, addresses);
+        self.udp.get_or_insert_default().push(backend);
+        self
+    }
+
+    /// Adds a share that is dropped.
+    pub fn udp_failure(mut self, weight: u32, kind: RuleErrorKind) -> Self {
+        let failure = RuleError { kind, message: format!("rules[0].backendRefs: {kind}") };
+        self.udp.get_or_insert_default().push(L4Backend { weight, target: WeightedTarget::Fail(failure) });
+        self
     }
 
     /// Adds a share of a TCP listener's connections.
@@ -247,7 +268,10 @@ impl Config {
     /// The tables' source for a listener on `bind`.
     pub fn ir(&self, bind: SocketAddr) -> Ir {
         if let Some(backends) = &self.tcp {
-            return self.tcp_ir(bind, backends);
+            return self.l4_ir(bind, RouteKind::TCPRoute, "tcp", backends);
+        }
+        if let Some(backends) = &self.udp {
+            return self.l4_ir(bind, RouteKind::UDPRoute, "udp", backends);
         }
         let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("apps", "route") };
         let hostname = self.hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap());
@@ -298,15 +322,15 @@ impl Config {
         }
     }
 
-    fn tcp_ir(&self, bind: SocketAddr, backends: &[L4Backend]) -> Ir {
-        let id = RouteId { kind: RouteKind::TCPRoute, object: ObjectName::new("apps", "tcp") };
+    fn l4_ir(&self, bind: SocketAddr, kind: RouteKind, name: &str, backends: &[L4Backend]) -> Ir {
+        let id = RouteId { kind, object: ObjectName::new("apps", name) };
         let rule = L4Rule { name: None, backends: backends.to_vec() };
         let route = L4Route { id: id.clone(), created: None, rule };
         let hostnames: Arc<[_]> = [MatchHostname { effective: None, original: None }].into();
         let listener = Listener {
-            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: "tcp".into() },
+            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
             hostname: None,
-            serve: Serve::Tcp,
+            serve: if kind == RouteKind::UDPRoute { Serve::Udp } else { Serve::Tcp },
             tls: None,
             settings: self.settings,
             backend_certificate: None,

@@ -19,7 +19,9 @@ use gateway_io::Driver;
 use gateway_ir::Generation;
 use gateway_proxy::ProxyConfig;
 use gateway_proxy::metrics::{Counters, WorkerMetrics};
-use gateway_proxy::worker::{DrainLimits, Drained, WorkerCommand, WorkerHandle, WorkerSpec, start};
+use gateway_proxy::worker::{
+    DrainLimits, Drained, WorkerCommand, WorkerHandle, WorkerSockets, WorkerSpec, start,
+};
 use gateway_snapshot::compile;
 use gateway_testkit::http::{Client, Response};
 #[allow(unused_imports)] // each test uses a part
@@ -121,14 +123,26 @@ impl Gateway {
 
     /// Puts a configuration live.
     pub fn publish(&mut self, config: &Config, listeners: Vec<TcpListener>, retire: Vec<SocketAddr>) {
+        self.publish_with(config, listeners.into(), retire, vec![]);
+    }
+
+    /// The same with sockets for datagrams.
+    pub fn publish_with(
+        &mut self,
+        config: &Config,
+        sockets: WorkerSockets,
+        retire: Vec<SocketAddr>,
+        retire_datagrams: Vec<SocketAddr>,
+    ) {
         self.generation += 1;
         let generation = Generation(self.generation);
         let table = Arc::new(config.endpoints.clone());
         self.ask(|reply| WorkerCommand::Endpoints { table, reply });
         let snapshot = Arc::new(compile(&config.ir(self.bind), generation));
-        let prepare = |reply| WorkerCommand::Prepare { generation, snapshot, listeners, reply };
+        let prepare = |reply| WorkerCommand::Prepare { generation, snapshot, sockets, reply };
         self.ask(prepare).unwrap();
-        assert!(self.ask(|reply| WorkerCommand::Commit { generation, retire, reply }));
+        let commit = |reply| WorkerCommand::Commit { generation, retire, retire_datagrams, reply };
+        assert!(self.ask(commit));
     }
 
     /// Sends a command and waits for its reply.

@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use super::compiled::CompiledMatch;
 use super::rules::CompiledRoute;
 use super::tunnels::tunnels;
-use super::{Cursor, PreviousTables, canonical};
+use super::{Cursor, PreviousTables};
 use crate::snapshot::{Attached, HostTable, ListenerInfo, ListenerTable, Listeners};
 use crate::table::Entry;
 use crate::table::host::HostMap;
@@ -60,7 +60,7 @@ impl Listeners {
             next.all.push(table);
         }
         next.settings = ListenerSettings::widest(next.all.iter().map(|one| &one.info.settings));
-        match known.binds.get(&(canonical(bind.address), bind.port)).map(|bind| &bind.listeners) {
+        match known.bind(bind).map(|bind| &bind.listeners) {
             Some(same) if next.is_same(same) => Arc::clone(same),
             _ => Arc::new(next),
         }

@@ -12,7 +12,7 @@ mod tunnels;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gateway_ir::{Bind, BindAddress, Generation, Ir, ListenerId, RouteId};
+use gateway_ir::{Bind, BindAddress, Generation, Ir, ListenerId, RouteId, Transport};
 use gateway_regex::Library;
 use hashbrown::HashMap;
 
@@ -71,7 +71,7 @@ pub fn compile_from(
     let patterns = numbering.patterns.finish();
     let clusters = numbering.clusters.finish();
 
-    let mut binds = HashMap::with_capacity(ir.binds.len());
+    let (mut binds, mut datagram_binds) = (HashMap::with_capacity(ir.binds.len()), HashMap::new());
     let known = PreviousTables::of(previous);
     let mut shared_tables = SharedTables::default();
     // A Gateway with several addresses has one bind after another with the same listeners.
@@ -88,9 +88,13 @@ pub fn compile_from(
         let address = canonical(bind.address);
         let table =
             BindTable { address, port: bind.port, opening, listeners, patterns: Arc::clone(&patterns) };
-        binds.entry((address, bind.port)).or_insert(table);
+        let of_transport = match opening.transport() {
+            Transport::Tcp => &mut binds,
+            Transport::Udp => &mut datagram_binds,
+        };
+        of_transport.entry((address, bind.port)).or_insert(table);
     }
-    Snapshot { generation, binds, clusters, patterns, routes }
+    Snapshot { generation, binds, datagram_binds, clusters, patterns, routes }
 }
 
 /// The tables of the previous snapshot.
@@ -99,13 +103,23 @@ struct PreviousTables<'a> {
     listeners: HashMap<(&'a ListenerId, u16), &'a Arc<ListenerTable>>,
     /// By address and port.
     binds: &'a HashMap<(BindAddress, u16), BindTable>,
+    datagram_binds: &'a HashMap<(BindAddress, u16), BindTable>,
 }
 
 impl<'a> PreviousTables<'a> {
     fn of(previous: &'a Snapshot) -> Self {
         let all = previous.binds().flat_map(|bind| &bind.listeners.all);
         let listeners = all.map(|table| ((&table.info.id, table.info.port), table)).collect();
-        Self { listeners, binds: &previous.binds }
+        Self { listeners, binds: &previous.binds, datagram_binds: &previous.datagram_binds }
+    }
+
+    /// The table of a bind.
+    fn bind(&self, bind: &Bind) -> Option<&'a BindTable> {
+        let binds = match bind.transport() {
+            Transport::Tcp => self.binds,
+            Transport::Udp => self.datagram_binds,
+        };
+        binds.get(&(canonical(bind.address), bind.port))
     }
 }
 

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_ir::{Opening, Serve};
+use gateway_ir::{Opening, Serve, Transport};
 
 use super::text::{clients_text, failing};
 use super::{
-    ExplainedHit, Explanation, Verdict, find_bind, hostname_text, hosts, list, server_name, unrecognized,
+    ExplainedHit, Explanation, Verdict, find_bind, found, hostname_text, hosts, list, server_name,
+    unrecognized,
 };
 use crate::{BindTable, RouteMiss, Selected, Snapshot};
 
@@ -25,6 +26,20 @@ pub fn explain_connection(snapshot: &Snapshot, local: SocketAddr) -> Explanation
     steps.push(format!("listener {} takes every connection", selected.listener.text));
     if selected.rule.is_none() {
         steps.push("no_route: no route is attached to it, and connections are reset".to_owned());
+    }
+    taken(selected, steps)
+}
+
+/// Explains the way of a UDP datagram to `local`.
+pub fn explain_datagram(snapshot: &Snapshot, local: SocketAddr) -> Explanation {
+    let (bind, mut steps) = match found(snapshot, local, snapshot.datagram_bind(local)) {
+        Ok(found) => found,
+        Err(steps) => return not_served(steps),
+    };
+    let Some(selected) = bind.select(None) else { return not_served(steps) };
+    steps.push(format!("listener {} takes every datagram", selected.listener.text));
+    if selected.rule.is_none() {
+        steps.push("no_route: no route is attached to it, and datagrams are dropped".to_owned());
     }
     taken(selected, steps)
 }
@@ -64,7 +79,7 @@ pub fn explain_tls(snapshot: &Snapshot, local: SocketAddr, host: &str) -> Explan
             let secrets = certificates.iter().map(|one| format!("Secret {}", one.secret));
             format!("ends TLS with {} (mode Terminate){}", list(secrets), clients_text(tls))
         }
-        Serve::Http | Serve::Https | Serve::Tcp => {
+        Serve::Http | Serve::Https | Serve::Tcp | Serve::Udp => {
             steps.push(format!("listener {} takes {asks} for HTTP: ask with METHOD https://", listener.text));
             return not_served(steps);
         }
@@ -83,6 +98,7 @@ fn scheme(bind: &BindTable) -> &'static str {
         Opening::Request => "METHOD http://",
         Opening::ClientHello => "METHOD https:// or tls://",
         Opening::Bytes => "tcp://",
+        Opening::Datagram => "udp://",
     }
 }
 
@@ -95,7 +111,11 @@ fn taken(selected: Selected<'_>, mut steps: Vec<String>) -> Explanation {
     let Selected { listener, rule: Some(rule), .. } = selected else { return not_served(steps) };
     let name = rule.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
     let text = format!("{} rules[{}]{name}", rule.route.id, rule.index);
-    steps.push(format!("{text} takes the connection"));
+    let what = match listener.serve.transport() {
+        Transport::Tcp => "connection",
+        Transport::Udp => "datagram",
+    };
+    steps.push(format!("{text} takes the {what}"));
     let hit = ExplainedHit { rule: Arc::clone(rule), listener: Arc::clone(listener), matched_len: 0 };
     Explanation { steps, verdict: Verdict::Hit(text), hit: Some(hit) }
 }

@@ -1,6 +1,6 @@
 //! Sockets and load gauges of workers.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use super::{Steering, SteeringBackend};
@@ -32,8 +32,18 @@ impl Steering {
         }
     }
 
+    /// The sockets for datagrams of a worker that died, for its successor.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn refill_datagrams(&self, slot: usize) -> Result<Vec<UdpSocket>, SteerError> {
+        let what = || format!("sockets for datagrams of worker {slot}");
+        self.datagrams.refill(slot).map_err(|source| SteerError::Socket { what: what(), source })
+    }
+
     /// Forgets the sockets of a [`prepare`](Self::prepare) that no worker has taken.
     pub fn abandon(&mut self) {
+        self.datagrams.abandon();
         match &mut self.backend {
             SteeringBackend::Kernel(_) => {}
             SteeringBackend::Sockets(sockets) => sockets.abandon(),
@@ -43,6 +53,7 @@ impl Steering {
     /// To be called before workers close their sockets for good, as in a drain: lets go of the duplicates
     /// that are kept for successors. Steering goes on.
     pub fn release(&mut self) {
+        self.datagrams.release();
         match &mut self.backend {
             SteeringBackend::Kernel(kernel) => kernel.release(),
             SteeringBackend::Sockets(sockets) => sockets.release(),

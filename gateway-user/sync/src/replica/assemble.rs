@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use gateway_ir::{
     AttachedRoutes, BackendTls, Bind, BindAddress, Certificate, ClientValidation, ClusterKey, Endpoints, Ir,
-    Listener, ListenerId, ListenerTls, MatchHostname, ObjectName, Route, RouteId, SharedMap, TrustBundle,
-    TrustSource, shared_map,
+    Listener, ListenerId, ListenerTls, MatchHostname, ObjectName, Route, RouteId, SharedMap, Transport,
+    TrustBundle, TrustSource, shared_map,
 };
 use gateway_tls::TicketSecret;
 
@@ -70,13 +70,11 @@ pub(super) fn shared<T: PartialEq>(before: &Arc<T>, now: T) -> Arc<T> {
 impl Parts<'_> {
     fn ir<'b>(&mut self, before: &'b Ir) -> Ir {
         self.routes.sort_unstable_by_key(|(id, ..)| *id);
-        let mut binds: BTreeMap<(u16, BindAddress), Bind> = BTreeMap::new();
+        let mut binds: BTreeMap<(u16, BindAddress, Transport), Bind> = BTreeMap::new();
         for item in &self.listeners {
-            let bind = binds.entry((item.port, item.address)).or_insert_with(|| Bind {
-                address: item.address,
-                port: item.port,
-                listeners: Vec::new(),
-            });
+            let bind = binds
+                .entry((item.port, item.address, item.serve.transport()))
+                .or_insert_with(|| Bind { address: item.address, port: item.port, listeners: Vec::new() });
             bind.listeners.push(self.listener(item));
         }
         let mut binds: Vec<Bind> = binds.into_values().collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_ir::{Endpoints, Ir, Listener, ObjectName};
+use gateway_ir::{Bind, Endpoints, Ir, Listener, ObjectName};
 use gateway_tls::TicketSecret;
 
 use super::assemble::shared;
@@ -114,9 +114,12 @@ fn add_route(ir: &mut Ir, new: Option<&Value>, is_open: impl Fn(&Attached) -> bo
 }
 
 fn find<'i>(ir: &'i mut Ir, place: &Attached) -> Option<&'i mut Listener> {
-    let at =
-        ir.binds.binary_search_by_key(&(place.port, place.address), |bind| (bind.port, bind.address)).ok()?;
-    ir.binds.get_mut(at)?.listeners.iter_mut().find(|listener| listener.id == place.listener)
+    let at = |bind: &Bind| (bind.port, bind.address);
+    let place_of = (place.port, place.address);
+    let first = ir.binds.partition_point(|bind| at(bind) < place_of);
+    // One for each transport at most.
+    let here = ir.binds.iter_mut().skip(first).take_while(|bind| at(bind) == place_of);
+    here.flat_map(|bind| &mut bind.listeners).find(|listener| listener.id == place.listener)
 }
 
 fn edit_cluster(endpoints: &mut Endpoints, old: Option<&Value>, new: Option<&Value>) {

@@ -193,7 +193,7 @@ impl Plan {
                         let rules = vec![rule(*route, *version), rule(*route, 0)];
                         HttpRoute { id: id.clone(), created, rules }.into()
                     }
-                    RouteKind::TCPRoute | RouteKind::TLSRoute => {
+                    RouteKind::TCPRoute | RouteKind::TLSRoute | RouteKind::UDPRoute => {
                         L4Route { id: id.clone(), created, rule: l4_rule(*route, *version) }.into()
                     }
                 };

@@ -20,13 +20,14 @@ use state::State;
 
 /// The kinds that a gateway reads in a cluster. NodeReports and Leases are not among them: without those, no process leads,
 /// and each says so once. Nor are ClusterTrustBundles, which few API servers have.
-pub const READ_KINDS: [&str; 16] = [
+pub const READ_KINDS: [&str; 17] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
     "httproutes.gateway.networking.k8s.io",
     "grpcroutes.gateway.networking.k8s.io",
     "tcproutes.gateway.networking.k8s.io",
     "tlsroutes.gateway.networking.k8s.io",
+    "udproutes.gateway.networking.k8s.io",
     "referencegrants.gateway.networking.k8s.io",
     "backendtlspolicies.gateway.networking.k8s.io",
     "gatewayconfigs.sluice.dev",

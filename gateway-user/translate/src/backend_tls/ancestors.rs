@@ -39,8 +39,8 @@ impl Ancestors {
             let places = own.attachments.iter().filter_map(|one| {
                 let (at, gateway) = find_gateway(around.gateways, &one.gateway)?;
                 let serve = gateway.listeners.get(one.listener)?.serve?;
-                // A client's own TLS goes to backends as it is, and no policy is used for it.
-                let uses_it = !serve.passes_tls_through();
+                // A client's own TLS goes to backends as it is, and so do datagrams: no policy is used for them.
+                let uses_it = !serve.passes_tls_through() && serve.transport().is_tcp();
                 let is_served = uses_it && assemble::is_served(around.gateways, (at, one.listener));
                 is_served.then_some(&gateway.name)
             });

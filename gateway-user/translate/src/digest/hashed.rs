@@ -111,6 +111,7 @@ impl<'a> Bind<'a> {
                 Serve::TlsTerminate => "TlsTerminate",
                 Serve::TlsPassthrough => "TlsPassthrough",
                 Serve::Tcp => "Tcp",
+                Serve::Udp => "Udp",
             },
             listeners: [Listener::new(listener)],
         }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use gateway_ir::{BindAddress, Hostname, ListenerId};
+use gateway_ir::{BindAddress, Hostname, ListenerId, Serve};
 
 use crate::attach::Attachment;
 use crate::gateway::GatewayState;
+use crate::listener::ListenerState;
 use crate::read::find_gateway;
 
 /// A listener: the indices of its Gateway and of itself in that.
 pub(super) type Place = (u32, u32);
 
-/// Every listener that is served. Equal to another one if every host's requests reach the same listener.
+/// Every listener of connections that is served. Equal to another one if every host's requests reach the same listener.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Listeners {
     served: BTreeMap<Place, ListenerId>,
@@ -25,7 +26,9 @@ impl Listeners {
     pub(super) fn of(gateways: &[GatewayState<'_>]) -> Self {
         let mut all = Self::default();
         for (g, gateway) in (0u32..).zip(gateways) {
-            for (l, listener) in (0u32..).zip(&gateway.listeners).filter(|(_, one)| gateway.serves(one)) {
+            let has_hosts = |listener: &ListenerState<'_>| listener.serve != Some(Serve::Udp);
+            let listeners = (0u32..).zip(&gateway.listeners);
+            for (l, listener) in listeners.filter(|(_, one)| gateway.serves(one) && has_hosts(one)) {
                 let place = (g, l);
                 all.served.insert(place, listener.id.clone());
                 let binds: Vec<_> = gateway.addresses.iter().map(|one| (*one, listener.spec.port)).collect();

@@ -204,7 +204,7 @@ impl Hosts {
         touched: &mut BTreeSet<Option<Hostname>>,
     ) {
         // They have no hosts to share.
-        if own.ir.id().kind == RouteKind::TCPRoute {
+        if matches!(own.ir.id().kind, RouteKind::TCPRoute | RouteKind::UDPRoute) {
             return;
         }
         for attachment in &own.attachments {

@@ -97,7 +97,7 @@ impl Admission {
                 RouteKind::HTTPRoute => remove_same(&mut set.http_routes, &resources.http_routes, id),
                 RouteKind::GRPCRoute => remove_same(&mut set.grpc_routes, &resources.grpc_routes, id),
                 // It has no expressions.
-                RouteKind::TCPRoute | RouteKind::TLSRoute => {}
+                RouteKind::TCPRoute | RouteKind::TLSRoute | RouteKind::UDPRoute => {}
             }
         }
         set

@@ -1,6 +1,6 @@
 //! Routes of every kind: one pipeline for all of them.
 //!
-//! The part that is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`, `tcp.rs`, `tls.rs`.
+//! The part that is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`, `tcp.rs`, `tls.rs`, `udp.rs`.
 //! Attaching, judging, pricing, remembering and telling (`attach.rs`, `state.rs`, `price/`, `memo.rs`, `hosts/`) know no other
 //! type.
 
@@ -9,6 +9,7 @@ mod http;
 mod state;
 mod tcp;
 mod tls;
+mod udp;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -116,6 +117,7 @@ pub(crate) enum RouteRef<'a> {
     Grpc(&'a Arc<gateway_api_types::GrpcRoute>),
     Tcp(&'a Arc<gateway_api_types::TcpRoute>),
     Tls(&'a Arc<gateway_api_types::TlsRoute>),
+    Udp(&'a Arc<gateway_api_types::UdpRoute>),
 }
 
 impl<'a> RouteRef<'a> {
@@ -125,6 +127,7 @@ impl<'a> RouteRef<'a> {
             Self::Grpc(route) => &**route,
             Self::Tcp(route) => &**route,
             Self::Tls(route) => &**route,
+            Self::Udp(route) => &**route,
         }
     }
 
@@ -134,6 +137,7 @@ impl<'a> RouteRef<'a> {
             Self::Grpc(route) => Arc::clone(route) as _,
             Self::Tcp(route) => Arc::clone(route) as _,
             Self::Tls(route) => Arc::clone(route) as _,
+            Self::Udp(route) => Arc::clone(route) as _,
         }
     }
 }
@@ -154,6 +158,9 @@ pub(crate) fn entry<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<(&'a
         RouteKind::TLSRoute => {
             resources.tls_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Tls(route)))?
         }
+        RouteKind::UDPRoute => {
+            resources.udp_routes.get_key_value(&key).map(|(key, route)| (key, RouteRef::Udp(route)))?
+        }
     })
 }
 
@@ -165,6 +172,7 @@ pub(crate) fn find<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<&'a d
         RouteKind::GRPCRoute => &**resources.grpc_routes.get(&key)?,
         RouteKind::TCPRoute => &**resources.tcp_routes.get(&key)?,
         RouteKind::TLSRoute => &**resources.tls_routes.get(&key)?,
+        RouteKind::UDPRoute => &**resources.udp_routes.get(&key)?,
     })
 }
 
@@ -180,6 +188,7 @@ pub fn object_kind(kind: RouteKind) -> Kind {
         RouteKind::GRPCRoute => Kind::GrpcRoute,
         RouteKind::TCPRoute => Kind::TcpRoute,
         RouteKind::TLSRoute => Kind::TlsRoute,
+        RouteKind::UDPRoute => Kind::UdpRoute,
     }
 }
 
@@ -187,7 +196,7 @@ pub fn object_kind(kind: RouteKind) -> Kind {
 /// (`GRPCRouteRule.backendRefs`). Connections have none.
 pub(crate) fn failure(kind: RouteKind) -> &'static str {
     match kind {
-        RouteKind::HTTPRoute | RouteKind::TCPRoute | RouteKind::TLSRoute => "500",
+        RouteKind::HTTPRoute | RouteKind::TCPRoute | RouteKind::TLSRoute | RouteKind::UDPRoute => "500",
         RouteKind::GRPCRoute => "UNAVAILABLE",
     }
 }
@@ -200,5 +209,7 @@ pub(crate) fn fate(kind: RouteKind) -> String {
         }
         // `TCPRouteRule.backendRefs`, `TLSRouteRule.backendRefs`.
         RouteKind::TCPRoute | RouteKind::TLSRoute => "connections are reset".to_owned(),
+        // `UDPRouteRule.backendRefs`.
+        RouteKind::UDPRoute => "datagrams are dropped".to_owned(),
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn object() -> impl Strategy<Value = Value> {
         grpc_route().boxed(),
         tcp_route().boxed(),
         tls_route().boxed(),
+        udp_route().boxed(),
         service().boxed(),
         slice().boxed(),
         grant().boxed(),
@@ -244,6 +245,14 @@ pub(crate) fn tcp_route() -> impl Strategy<Value = Value> {
     })
 }
 
+/// The same with flows.
+pub(crate) fn udp_route() -> impl Strategy<Value = Value> {
+    tcp_route().prop_map(|mut route| {
+        route["kind"] = json!("UDPRoute");
+        route
+    })
+}
+
 /// The same by server name.
 pub(crate) fn tls_route() -> impl Strategy<Value = Value> {
     route().prop_map(|mut route| {
@@ -276,7 +285,11 @@ pub(crate) fn slice() -> impl Strategy<Value = Value> {
 }
 
 pub(crate) fn grant() -> impl Strategy<Value = Value> {
-    (tenant(), tenant(), prop::sample::select(vec!["HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute"]))
+    (
+        tenant(),
+        tenant(),
+        prop::sample::select(vec!["HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "UDPRoute"]),
+    )
         .prop_map(|(owner, user, kind)| {
             let spec = json!({
                 "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": user}],

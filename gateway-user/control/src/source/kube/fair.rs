@@ -100,6 +100,7 @@ fn weight(object: &Object) -> usize {
             rules.map(|rule| 1 + matches(rule) + filters(rule)).sum()
         }
         Object::TcpRoute(route) => route.spec.rules.iter().map(|rule| 1 + rule.backend_refs.len()).sum(),
+        Object::UdpRoute(route) => route.spec.rules.iter().map(|rule| 1 + rule.backend_refs.len()).sum(),
         Object::TlsRoute(route) => {
             let rules = route.spec.rules.iter().map(|rule| 1 + rule.backend_refs.len());
             route.spec.hostnames.len() + rules.sum::<usize>()

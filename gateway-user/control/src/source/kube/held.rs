@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     GatewayClassStatus, GatewayStatus, GrpcRoute, GrpcRouteSpec, HttpRoute, HttpRouteSpec, L4RouteSpec,
-    Object, PolicyStatus, RouteStatus, TcpRoute, TlsRoute, TlsRouteSpec,
+    Object, PolicyStatus, RouteStatus, TcpRoute, TlsRoute, TlsRouteSpec, UdpRoute,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -58,6 +58,10 @@ impl StoredObject {
                 (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
             }
             Object::TlsRoute(route) => {
+                let route = Arc::make_mut(route);
+                (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
+            }
+            Object::UdpRoute(route) => {
                 let route = Arc::make_mut(route);
                 (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
             }
@@ -113,6 +117,10 @@ impl StoredObject {
             (Object::TlsRoute(route), status) => {
                 let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
                 TlsRoute { metadata, spec: TlsRouteSpec::default(), status: route_status(status) }.into()
+            }
+            (Object::UdpRoute(route), status) => {
+                let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
+                UdpRoute { metadata, spec: L4RouteSpec::default(), status: route_status(status) }.into()
             }
             (Object::BackendTlsPolicy(policy), status) => {
                 let mut policy = (**policy).clone();

@@ -10,7 +10,7 @@ use super::wanted::FETCHED;
 
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
 /// asked for: it would cost memory, and the right to read it.
-pub(super) const WATCHED: [Kind; 16] = [
+pub(super) const WATCHED: [Kind; 17] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::GatewayConfig,
@@ -18,6 +18,7 @@ pub(super) const WATCHED: [Kind; 16] = [
     Kind::GrpcRoute,
     Kind::TcpRoute,
     Kind::TlsRoute,
+    Kind::UdpRoute,
     Kind::ReferenceGrant,
     Kind::BackendTlsPolicy,
     Kind::Namespace,
@@ -126,6 +127,7 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
             | Kind::GrpcRoute
             | Kind::TcpRoute
             | Kind::TlsRoute
+            | Kind::UdpRoute
             | Kind::BackendTlsPolicy
     );
     if !is_told {

@@ -1,10 +1,10 @@
-//! The way of a connection that is not looked into.
+//! The way of a connection or datagram that is not looked into.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use gateway_snapshot::{explain_connection, explain_tls};
+use gateway_snapshot::{explain_connection, explain_datagram, explain_tls};
 
 use super::result::Outcome;
 use super::{backends, compiled, note_errors, settings_of};
@@ -12,7 +12,7 @@ use crate::cmd::resources::Resources;
 use crate::cmd::{End, print};
 use crate::flags::Settings;
 
-/// A connection to explain.
+/// A connection or datagram to explain.
 #[derive(Debug, PartialEq, Eq)]
 struct Target<'a> {
     scheme: Scheme,
@@ -27,18 +27,19 @@ enum Scheme {
     Tcp,
     /// Its host is the name that the client asks for.
     Tls,
+    /// A datagram; its host is as for TCP.
+    Udp,
 }
 
-/// Says what becomes of one connection that is not looked into.
+/// Says what becomes of one connection or datagram that is not looked into.
 pub(super) fn run(dir: &Path, address: IpAddr, url: &str, settings: &Settings) -> anyhow::Result<End> {
     let Target { scheme, host, port } = Target::parse(url)?;
     let resources = Resources::read(&[dir.to_owned()], settings)?;
     let snapshot = compiled(&resources, settings);
+    let local = SocketAddr::new(host.parse().unwrap_or(address), port);
     let explanation = match scheme {
-        Scheme::Tcp => {
-            let host = host.parse().unwrap_or(address);
-            explain_connection(&snapshot, SocketAddr::new(host, port))
-        }
+        Scheme::Tcp => explain_connection(&snapshot, local),
+        Scheme::Udp => explain_datagram(&snapshot, local),
         Scheme::Tls => explain_tls(&snapshot, SocketAddr::new(address, port), &host.to_ascii_lowercase()),
     };
     let outcome = explanation
@@ -55,13 +56,14 @@ pub(super) fn run(dir: &Path, address: IpAddr, url: &str, settings: &Settings) -
 
 impl<'a> Target<'a> {
     fn parse(url: &'a str) -> anyhow::Result<Self> {
-        let schemes = [("tcp://", Scheme::Tcp), ("tls://", Scheme::Tls)];
+        let schemes = [("tcp://", Scheme::Tcp), ("tls://", Scheme::Tls), ("udp://", Scheme::Udp)];
         let parts = schemes.iter().find_map(|(prefix, scheme)| Some((url.strip_prefix(prefix)?, *scheme)));
         let Some((rest, scheme)) = parts else {
             match url.starts_with("http://") || url.starts_with("https://") {
                 true => bail!("{url:?}: write the request's method before it, such as GET {url}"),
                 false => bail!(
-                    "{url:?}: write METHOD and URL of a request, or tcp://HOST:PORT or tls://HOST:PORT of a connection"
+                    "{url:?}: write METHOD and URL of a request, tcp://HOST:PORT or tls://HOST:PORT of a connection, or \
+                     udp://HOST:PORT of a datagram"
                 ),
             }
         };
@@ -85,6 +87,7 @@ mod tests {
         let target = |scheme, host, port| Ok(Target { scheme, host, port });
         assert_eq!(of("tcp://10.0.0.1:5432"), target(Scheme::Tcp, "10.0.0.1", 5432));
         assert_eq!(of("tcp://[::1]:53/"), target(Scheme::Tcp, "::1", 53));
+        assert_eq!(of("udp://[::1]:53"), target(Scheme::Udp, "::1", 53));
         assert_eq!(of("tls://db.example:5432"), target(Scheme::Tls, "db.example", 5432));
         for (url, said) in [
             ("tcp://db.example", "write a port"),

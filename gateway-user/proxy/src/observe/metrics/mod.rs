@@ -146,6 +146,16 @@ counters! {
     tunnels_idle_closed: Total,
     /// Tunnels ended by a drain.
     tunnels_drain_cut: Total,
+    /// Flows of UDP listeners open now.
+    udp_flows: Gauge,
+    /// Flows of UDP listeners that gave way to others because a limit was reached.
+    udp_flows_evicted: Total,
+    /// Datagrams that clients sent to UDP listeners.
+    udp_datagrams_received: Total,
+    /// Datagrams that clients of UDP listeners were sent.
+    udp_datagrams_sent: Total,
+    /// Datagrams of UDP listeners dropped, either way: for want of a route, a backend or room.
+    udp_datagrams_dropped: Total,
     /// TLS handshakes completed.
     tls_handshakes: Total,
     /// TLS handshakes for which the client came with a good ticket, which spares both sides the costly half.

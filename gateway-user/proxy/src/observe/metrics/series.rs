@@ -9,7 +9,7 @@ use super::histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
 /// Labels of a request's series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesKey {
-    /// `url.scheme`: `http` or `https`; [`Self::TCP`] of connections without requests, whose method and status say nothing.
+    /// `url.scheme`: `http` or `https`; [`Self::TCP`] or [`Self::UDP`] of connections and flows without requests, whose method and status say nothing.
     pub scheme: &'static str,
     /// `http.request.method`: one of the known methods, or `_OTHER` (OpenTelemetry).
     pub method: &'static str,
@@ -29,6 +29,8 @@ pub struct SeriesKey {
 impl SeriesKey {
     /// The scheme of a connection without requests.
     pub const TCP: &'static str = "tcp";
+    /// That of a flow of datagrams.
+    pub const UDP: &'static str = "udp";
 }
 
 /// A [`SeriesKey`] whose texts are borrowed.
