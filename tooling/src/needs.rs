@@ -80,6 +80,8 @@ pub const UNSHARE: Need = Need { program: "unshare", package: "util-linux" };
 pub const H2LOAD: Need = Need { program: "h2load", package: "nghttp2-client" };
 /// A client of HTTP/2 alone.
 pub const NGHTTP: Need = Need { program: "nghttp", package: "nghttp2-client" };
+/// A client of UDPRoutes.
+pub const DIG: Need = Need { program: "dig", package: "bind9-dnsutils" };
 /// A server behind TCPRoutes, with its client.
 pub const POSTGRES: Need = Need { program: "psql", package: "postgresql" };
 /// A server behind TCPRoutes.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::needs::{self, CURL, IP, IPERF, POSTGRES, REDIS, REDIS_CLI, SYSTEMD, WRK};
+use crate::needs::{self, CURL, DIG, IP, IPERF, POSTGRES, REDIS, REDIS_CLI, SYSTEMD, WRK};
 use binaries::Binary;
 use count::Count;
 use pairs::Pair;
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    needs::ensure(&[IP, CURL, SYSTEMD, WRK, POSTGRES, REDIS, REDIS_CLI, IPERF])?;
+    needs::ensure(&[IP, CURL, DIG, SYSTEMD, WRK, POSTGRES, REDIS, REDIS_CLI, IPERF])?;
     let filter = args.filter.as_deref();
     let binaries = binaries::build()?;
     let on_every_pair: Vec<_> = binaries.iter().filter(|one| is_on_every_pair(one)).collect();
