@@ -71,7 +71,7 @@ fn everything_arrives_in_order_and_then_the_end() {
     });
 }
 
-/// What is received and what is spliced are one stream, in both directions of one socket, also once it does not block.
+/// Received and spliced bytes are one stream, in both directions of one socket, also once it does not block.
 #[test]
 fn chunks_and_pipes_take_turns() {
     on_every_driver(|_| async {

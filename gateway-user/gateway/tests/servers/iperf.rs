@@ -12,7 +12,7 @@ use crate::{is_installed, tcp};
 /// Bytes of a run.
 const BYTES: u64 = 100_000_000;
 
-/// What the receiver of a run got, by its own count.
+/// Bytes that the receiver of a run got, by its own count.
 fn received(arguments: &[&str]) -> Option<u64> {
     let mut command = Command::new("iperf3");
     command.args(["--client", "127.0.0.1", "--port", "5201", "--json", "--connect-timeout", "1000"]);

@@ -2,7 +2,7 @@
 //! (splice(2)).
 //!
 //! A stream takes part once its halves have nothing in flight: its socket is made non-blocking then, and system calls move
-//! what there is, where a ring would have a thread of the kernel wait for it.
+//! all there is, where a ring would have a thread of the kernel wait for it.
 
 use std::{
     cell::RefCell,
@@ -51,7 +51,7 @@ pub struct Pipe {
 pub enum Spliced {
     /// So many bytes are in the pipe.
     Moved(usize),
-    /// Nothing has come.
+    /// None have come.
     Nothing,
     /// The peer has finished sending.
     End,
@@ -119,7 +119,7 @@ impl RecvHalf {
     /// Moves what has come into an empty pipe, without waiting.
     ///
     /// # Errors
-    /// What the kernel reports, such as `ConnectionReset`.
+    /// Those of the kernel, such as `ConnectionReset`.
     pub fn try_splice(&mut self, pipe: &mut Pipe) -> io::Result<Spliced> {
         let state = &self.link().recv;
         if state.ended.get() {

@@ -58,7 +58,7 @@ pub(crate) struct RecvState {
     pub(crate) quiet: Slot,
     /// The receive holds no chunk and waits for readiness.
     pub(crate) is_quiet: Cell<bool>,
-    /// Who wants the pump to work waits for readiness alone, and receives by itself.
+    /// The pump is to wait for readiness alone: its caller receives by itself.
     pub(crate) waits_only: Cell<bool>,
     /// Outcome of such a wait.
     pub(crate) ready: Cell<Option<io::Result<()>>>,
@@ -74,7 +74,7 @@ pub(crate) struct SendState {
     pub(crate) queue: RefCell<VecDeque<Chunk>>,
     /// Bytes in a send that is with the kernel.
     pub(crate) sending: Cell<usize>,
-    /// Who wants the pump to work waits for room alone, and sends by itself.
+    /// The pump is to wait for room alone: its caller sends by itself.
     pub(crate) waits_only: Cell<bool>,
     /// Result of the pump's work.
     pub(crate) sent: Cell<Option<io::Result<()>>>,

@@ -1,4 +1,4 @@
-//! What has passed through a tunnel, and how long it may still be idle.
+//! Bytes that have passed through a tunnel, and the time for which it may still be idle.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -78,7 +78,7 @@ impl Traffic {
         .await
     }
 
-    /// How long the tunnel may still be idle.
+    /// Time for which the tunnel may still be idle.
     fn left(&self) -> Duration {
         let timeouts = &self.settings.timeouts;
         let limit = match self.half_closed.get() {
