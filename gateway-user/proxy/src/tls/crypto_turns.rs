@@ -13,8 +13,8 @@ use crate::signal::Signal;
 /// Most costly steps of handshakes in one turn of the worker.
 const STEPS_PER_TURN: u32 = 16;
 /// No further step begins in a turn in which handshakes have taken so long: with RSA of 2,048 bits, the dearest of the
-/// usual keys, after two.
-const TIME_PER_TURN: Duration = Duration::from_millis(1);
+/// usual keys, after one.
+const TIME_PER_TURN: Duration = Duration::from_micros(200);
 
 /// The handshakes of one worker, with clients and with backends.
 #[derive(Debug, Default)]
