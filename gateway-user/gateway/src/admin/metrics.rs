@@ -15,22 +15,19 @@ use gateway_control::own_ports::OwnReason;
 use gateway_control::publish::Workers as _;
 use gateway_control::steer::SharedSteering;
 use gateway_control::view::View;
-use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics, status_label};
+use gateway_proxy::metrics::{CounterKind, WorkerMetrics};
 use gateway_proxy::worker::WorkerCommand;
 use gateway_steer::Counters;
 use tokio::time::{Instant, timeout_at};
 
 use super::exposition::Exposition;
 use super::gone::GoneSeries;
-use super::{Shared, members, servers, streams, watches};
+use super::{Shared, members, series, servers, streams, watches};
 use crate::cmd::version::VERSIONS;
 use crate::workers::RetiredWorkers;
 
 /// Limit for a worker's response to a scrape; one that is late is left out of this scrape.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(2);
-/// The histograms of workers count microseconds.
-const MICROSECONDS: f64 = 1e6;
-const BYTES: f64 = 1.0;
 
 /// The page and what it needs from one scrape to the next.
 struct MetricsPage {
@@ -98,13 +95,7 @@ fn page(
 ) -> Vec<Bytes> {
     let mut page = Exposition::default();
     if let Some(of) = &shared.steering {
-        let (connections, others): (Vec<_>, Vec<_>) =
-            all.series.sorted().into_iter().partition(|(key, _)| key.scheme == SeriesKey::TCP);
-        let (flows, of_requests): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|(key, _)| key.scheme == SeriesKey::UDP);
-        requests(&mut page, &of_requests, all.series.other());
-        whole(&mut page, &TCP, &connections);
-        whole(&mut page, &UDP, &flows);
+        series::page(&mut page, &all.series);
         counters(&mut page, all, workers);
         steering(&mut page, shared, of);
     }
@@ -118,110 +109,6 @@ fn page(
     process(&mut page, shared, retired, workers.len());
     servers::page(&mut page, shared);
     page.finish()
-}
-
-/// Reads one histogram out of a series.
-type Pick = fn(&Series) -> &gateway_proxy::metrics::Histogram;
-
-/// The metrics that OpenTelemetry names (semantic conventions, HTTP metrics).
-fn requests(page: &mut Exposition, each: &[(&SeriesKey, &Series)], other: &Series) {
-    let families: [(&str, &str, f64, Pick); 4] = [
-        (
-            "http_server_request_duration_seconds",
-            "From a request's first byte to the end of its response.",
-            MICROSECONDS,
-            |series| &series.duration,
-        ),
-        (
-            "http_client_request_duration_seconds",
-            "From having a backend connection to the end of its response.",
-            MICROSECONDS,
-            |series| &series.upstream,
-        ),
-        ("http_server_request_body_size_bytes", "Request bodies.", BYTES, |series| &series.request_bytes),
-        ("http_server_response_body_size_bytes", "Response bodies.", BYTES, |series| &series.response_bytes),
-    ];
-    for (name, help, unit, pick) in families {
-        page.histogram(name, help);
-        for (key, series) in each {
-            if pick(series).count() > 0 {
-                with_labels(key, |labels| {
-                    page.buckets(labels, pick(series), unit);
-                });
-            }
-        }
-        let rest = pick(other);
-        if rest.count() > 0 {
-            page.buckets(&[("sluice_series", "other")], rest, unit);
-        }
-    }
-}
-
-/// Histograms of connections or flows: name, help, and the part of a series.
-type Families = [(&'static str, &'static str, f64, Pick); 3];
-
-/// Connections of TCP and TLS listeners. Those that found no room for a series of their own are counted with requests that did
-/// not.
-const TCP: Families = [
-    (
-        "sluice_tcp_connection_duration_seconds",
-        "From accepting a connection of a TCP listener, or the ClientHello of a TLS listener's, to its end; error_type if it was refused or broken off.",
-        MICROSECONDS,
-        |series| &series.duration,
-    ),
-    ("sluice_tcp_received_bytes", "Bytes from the client of such a connection.", BYTES, |series| {
-        &series.request_bytes
-    }),
-    ("sluice_tcp_sent_bytes", "Bytes to the client of such a connection.", BYTES, |series| {
-        &series.response_bytes
-    }),
-];
-
-/// Flows of UDP listeners, and datagrams that began none.
-const UDP: Families = [
-    (
-        "sluice_udp_flow_duration_seconds",
-        "From the first datagram of a UDP listener's client to the end of its flow; error_type if it ended before it was idle, and of datagrams that began none.",
-        MICROSECONDS,
-        |series| &series.duration,
-    ),
-    ("sluice_udp_received_bytes", "Bytes from the client of such a flow.", BYTES, |series| {
-        &series.request_bytes
-    }),
-    ("sluice_udp_sent_bytes", "Bytes to the client of such a flow.", BYTES, |series| &series.response_bytes),
-];
-
-/// Connections or flows that are not looked into.
-fn whole(page: &mut Exposition, families: &Families, each: &[(&SeriesKey, &Series)]) {
-    for (name, help, unit, pick) in *families {
-        page.histogram(name, help);
-        for (key, series) in each {
-            let labels = [
-                ("error_type", key.reason.unwrap_or("")),
-                ("sluice_listener", key.listener.as_str()),
-                ("sluice_route", key.route.as_str()),
-            ];
-            let labels: Vec<_> = labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-            page.buckets(&labels, pick(series), unit);
-        }
-    }
-}
-
-fn with_labels(key: &SeriesKey, write: impl FnOnce(&[(&str, &str)])) {
-    let status = status_label(key.status);
-    let mut labels = vec![
-        ("http_request_method", key.method),
-        ("http_response_status_code", &*status),
-        ("url_scheme", key.scheme),
-    ];
-    let optional = [
-        ("error_type", key.reason.unwrap_or("")),
-        ("http_route", key.pattern.as_str()),
-        ("sluice_listener", key.listener.as_str()),
-        ("sluice_route", key.route.as_str()),
-    ];
-    labels.extend(optional.into_iter().filter(|(_, value)| !value.is_empty()));
-    write(&labels);
 }
 
 fn counters(page: &mut Exposition, all: &WorkerMetrics, workers: &[(usize, WorkerMetrics)]) {
@@ -334,7 +221,7 @@ fn config(page: &mut Exposition, view: &View) {
     page.sample(&[("result", "failed")], tally.failed);
     page.sample(&[("result", "unreadable")], tally.unreadable);
     page.counter("sluice_reconcile_seconds_total", "Time spent on that.");
-    page.sample(&[], tally.reconciled_us as f64 / MICROSECONDS);
+    page.sample(&[], tally.reconciled_us as f64 / series::MICROSECONDS);
     let regexes = view.live.as_ref().map(|live| live.snapshot.regexes()).unwrap_or_default();
     page.gauge("sluice_regex_expressions", "Different regular expressions that are live.")
         .sample(&[], regexes.expressions);
@@ -418,6 +305,7 @@ mod tests {
     use gateway_control::cluster::ClusterTally;
     use gateway_control::source::kube::{Subject, WatchId, WatchState};
     use gateway_control::stream::{LossCounts, NodeLine, StreamState};
+    use gateway_proxy::metrics::{Series, SeriesKey};
     use gateway_testkit::golden;
 
     use super::*;
@@ -463,7 +351,7 @@ mod tests {
         let mut whole = page(&shared, &fixtures::view(), &workers, &RetiredWorkers::default(), &all);
         let mut rest = Exposition::default();
         let (keys, one) = series();
-        requests(&mut rest, &keys.iter().map(|key| (key, &one)).collect::<Vec<_>>(), &one);
+        series::requests(&mut rest, &keys.iter().map(|key| (key, &one)).collect::<Vec<_>>(), &one);
         let connection = SeriesKey {
             scheme: SeriesKey::TCP,
             method: "",
@@ -473,9 +361,9 @@ mod tests {
             route: "team-b/t".to_owned(),
             pattern: String::new(),
         };
-        super::whole(&mut rest, &TCP, &[(&connection, &one)]);
+        series::whole(&mut rest, &series::TCP, &[(&connection, &one)]);
         let flow = SeriesKey { scheme: SeriesKey::UDP, listener: "edge/web/udp".to_owned(), ..connection };
-        super::whole(&mut rest, &UDP, &[(&flow, &one)]);
+        series::whole(&mut rest, &series::UDP, &[(&flow, &one)]);
         rest.counter("sluice_steering_verdicts_total", "As above.");
         verdicts(&mut rest, &Counters::default());
         let mut synced = WatchState::default();

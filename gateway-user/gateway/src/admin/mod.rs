@@ -12,6 +12,7 @@ mod members;
 mod metrics;
 mod probe;
 mod ready;
+mod series;
 mod served;
 mod servers;
 mod sockets;
