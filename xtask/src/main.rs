@@ -34,7 +34,7 @@ enum Command {
     Run(run::Args),
     /// Runs every test, those of the whole gateway over each steering and I/O, and closes with a count.
     Test(test::Args),
-    /// Checks formatting and lints; warnings are errors.
+    /// Checks lock files, formatting and lints; warnings are errors.
     Check,
     /// Builds the kernel programs from source.
     #[command(disable_help_flag = true)]
