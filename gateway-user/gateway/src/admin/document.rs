@@ -38,6 +38,9 @@ pub(crate) struct StatusDocument {
     /// Nodes that follow, on a controller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) nodes: Vec<NodeLine>,
+    /// Every Gateway of ours; none on a node that follows a controller, which knows no conditions of Gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gateways: Vec<GatewayLine>,
     /// Every listener of our Gateways.
     pub(crate) listeners: Vec<ListenerLine>,
     /// Settings of the Gateways that GatewayConfigs give some.
@@ -215,6 +218,16 @@ pub(crate) struct WatchLine {
     pub(crate) why: Option<String>,
 }
 
+/// One Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GatewayLine {
+    /// `namespace/name`.
+    pub(crate) gateway: String,
+    /// Its own conditions by type.
+    pub(crate) conditions: BTreeMap<String, ConditionLine>,
+}
+
 /// One listener on one address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -236,6 +249,9 @@ pub(crate) struct ListenerLine {
     pub(crate) protocol: String,
     /// Its hostname; empty is every host.
     pub(crate) hostname: String,
+    /// Mode of `Gateway.spec.tls.frontend` in which it asks clients for certificates; `None` if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_certificates: Option<String>,
     /// Routes attached to it.
     pub(crate) attached_routes: i32,
     /// Conditions by type.

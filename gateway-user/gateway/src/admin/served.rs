@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gateway_control::view::Live;
-use gateway_ir::{Bind, Listener};
+use gateway_ir::{Bind, ClientValidationMode, Listener};
 use gateway_steer::Rejection;
 
 use super::Facts;
@@ -33,9 +33,18 @@ pub(super) fn line(bind: &Bind, listener: &Listener, facts: &Facts) -> ListenerL
         served_on: facts.offset.filter(|(_, below)| bind.port < *below).map(|(offset, _)| bind.port + offset),
         protocol: listener.serve.protocol().to_owned(),
         hostname: listener.hostname.as_ref().map(ToString::to_string).unwrap_or_default(),
+        client_certificates: client_certificates(listener).map(str::to_owned),
         attached_routes: i32::try_from(listener.routes.len()).unwrap_or(i32::MAX),
         conditions: BTreeMap::new(),
     }
+}
+
+/// The mode of a listener's check of client certificates, as the Gateway API writes it.
+fn client_certificates(listener: &Listener) -> Option<&'static str> {
+    Some(match listener.tls.as_ref()?.clients.as_ref()?.mode {
+        ClientValidationMode::AllowValidOnly => "AllowValidOnly",
+        ClientValidationMode::AllowInsecureFallback => "AllowInsecureFallback",
+    })
 }
 
 /// Every route with the Gateways that it is attached to.

@@ -15,8 +15,8 @@ use gateway_ir::{ListenerId, ObjectName};
 use gateway_translate::{EffectiveSetting, StatusSet};
 
 use super::document::{
-    BackendTlsLine, ConditionLine, Io, ListenerLine, Process, RouteLine, SettingLine, StatusDocument,
-    Steering, TookOverLine,
+    BackendTlsLine, ConditionLine, GatewayLine, Io, ListenerLine, Process, RouteLine, SettingLine,
+    StatusDocument, Steering, TookOverLine,
 };
 use super::{Facts, Shared, served};
 use crate::cmd::version::VERSIONS;
@@ -85,6 +85,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         watches: Vec::new(),
         controller: None,
         nodes: Vec::new(),
+        gateways: gateways(view),
         listeners: match served_by_word(view) {
             Some(live) => served::listeners(live, facts),
             None => listeners(view, facts),
@@ -110,6 +111,15 @@ fn served_by_word(view: &View) -> Option<&Live> {
     view.stream.as_ref().and(view.live.as_ref())
 }
 
+fn gateways(view: &View) -> Vec<GatewayLine> {
+    let all = view.status.gateways.iter();
+    all.map(|(gateway, status)| GatewayLine {
+        gateway: gateway.to_string(),
+        conditions: conditions(&status.conditions),
+    })
+    .collect()
+}
+
 fn listeners(view: &View, facts: &Facts) -> Vec<ListenerLine> {
     let mut lines = Vec::new();
     for (gateway, status) in &view.status.gateways {
@@ -132,6 +142,7 @@ fn listeners(view: &View, facts: &Facts) -> Vec<ListenerLine> {
                     served_on: None,
                     protocol: String::new(),
                     hostname: String::new(),
+                    client_certificates: None,
                     attached_routes,
                     conditions,
                 });

@@ -25,6 +25,11 @@ pub(super) fn render(document: &StatusDocument, wide: bool) -> String {
         text.push('\n');
         text.push_str(&watches(document));
     }
+    let gateways = gateways(document, wide);
+    if !gateways.is_empty() {
+        text.push('\n');
+        text.push_str(&gateways);
+    }
     text.push('\n');
     text.push_str(&listeners(document, wide));
     let settings = settings(document, wide);
@@ -191,11 +196,23 @@ fn settings(document: &StatusDocument, wide: bool) -> String {
     if table.is_empty() { String::new() } else { table.render() }
 }
 
+/// Gateways with a condition that is wrong, and its message; `wide` adds the others.
+fn gateways(document: &StatusDocument, wide: bool) -> String {
+    let mut table = Table::new(&["GATEWAY", "STATE", "MESSAGE"]);
+    for line in &document.gateways {
+        let is_shown = wide || line.conditions.iter().any(|(name, condition)| is_wrong(name, condition));
+        if is_shown {
+            table.row([line.gateway.clone(), state(&line.conditions), messages(&line.conditions)]);
+        }
+    }
+    if table.is_empty() { String::new() } else { table.render() }
+}
+
 fn listeners(document: &StatusDocument, wide: bool) -> String {
     let mut heading =
         vec!["GATEWAY", "LISTENER", "ADDRESS", "PORT", "PROTOCOL", "HOSTNAME", "ROUTES", "STATE"];
     if wide {
-        heading.push("MESSAGE");
+        heading.extend(["CLIENT CERTIFICATES", "MESSAGE"]);
     }
     let mut table = Table::new(&heading);
     for line in &document.listeners {
@@ -217,7 +234,8 @@ fn listeners(document: &StatusDocument, wide: bool) -> String {
             state(&line.conditions),
         ];
         if wide {
-            cells.push(messages(&line.conditions));
+            let asked = line.client_certificates.clone().unwrap_or_else(|| "-".to_owned());
+            cells.extend([asked, messages(&line.conditions)]);
         }
         table.row(cells);
     }

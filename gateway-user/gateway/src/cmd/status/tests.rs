@@ -16,15 +16,23 @@ fn document() -> StatusDocument {
     let good = [("Accepted", "True", "Accepted"), ("Conflicted", "False", "NoConflicts")];
     let shadowed = [("Accepted", "True", "Accepted"), ("sluice.dev/Shadowed", "True", "OlderRoute")];
     let bad = [("Accepted", "False", "PortUnavailable"), ("Programmed", "False", "PortUnavailable")];
+    let insecure = [
+        ("Accepted", "True", "Accepted"),
+        ("InsecureFrontendValidationMode", "True", "ConfigurationChanged"),
+    ];
     serde_json::from_value(serde_json::json!({
         "process": {"version": "0.1.0", "pid": 7, "started": "x", "source": "conf",
                     "capabilities": ["CAP_NET_BIND_SERVICE"]},
         "readiness": "ready", "generation": 3, "liveSince": "2026-11-23T00:00:00Z",
         "steering": {"path": "reuseport", "detail": "reuseport (asked for)"},
         "io": {"driver": "epoll", "refused": ["uring-defer: EPERM"], "workers": 2},
+        "gateways": [
+            {"gateway": "a/gw", "conditions": conditions(&[("Programmed", "True", "Programmed")])},
+            {"gateway": "a/open", "conditions": conditions(&insecure)},
+        ],
         "listeners": [
             {"gateway": "a/gw", "listener": "http", "address": "*", "port": 80, "servedOn": 8080,
-             "protocol": "HTTP", "hostname": "", "attachedRoutes": 1, "conditions": conditions(&good)},
+             "protocol": "HTTPS", "hostname": "", "clientCertificates": "AllowValidOnly", "attachedRoutes": 1, "conditions": conditions(&good)},
             {"gateway": "a/gw", "listener": "ssh", "address": "10.0.0.1", "port": 22,
              "protocol": "TCP", "hostname": "*.example.com", "attachedRoutes": 0, "conditions": conditions(&bad)},
             {"gateway": "a/gw", "listener": "tls", "address": "", "hostname": "",
@@ -49,8 +57,11 @@ steering:       reuseport (asked for)
 io:             epoll, 2 workers (not uring-defer: EPERM)
 capabilities:   CAP_NET_BIND_SERVICE
 
+GATEWAY   STATE                  MESSAGE
+a/open    ConfigurationChanged   about ConfigurationChanged
+
 GATEWAY   LISTENER   ADDRESS    PORT           PROTOCOL   HOSTNAME        ROUTES   STATE
-a/gw      http       *          80 (on 8080)   HTTP       *               1        OK
+a/gw      http       *          80 (on 8080)   HTTPS      *               1        OK
 a/gw      ssh        10.0.0.1   22             TCP        *.example.com   0        PortUnavailable
 a/gw      tls        -          -              -          -               0        UnsupportedProtocol
 
@@ -62,7 +73,9 @@ HTTPRoute b/r: something
 ";
     assert_eq!(render(&document(), false), want);
     let wide = render(&document(), true);
-    assert!(wide.contains("PortUnavailable       about PortUnavailable\n"), "{wide}");
+    assert!(wide.contains("PortUnavailable       -                     about PortUnavailable\n"), "{wide}");
+    assert!(wide.contains("OK                    AllowValidOnly        -\n"), "{wide}");
+    assert!(wide.contains("a/gw      OK                     -\n"), "{wide}");
 }
 
 #[test]
