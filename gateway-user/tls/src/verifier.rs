@@ -61,6 +61,13 @@ impl BackendVerifier {
         let parsed = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)
+            .map_err(|error| match error {
+                // One that is an authority's own is refused as such, before it is looked for among the trusted.
+                Error::InvalidCertificate(CertificateError::Other(_)) if signs_itself(end_entity) => {
+                    Error::InvalidCertificate(CertificateError::UnknownIssuer)
+                }
+                other => other,
+            })
     }
 
     fn check_names(
@@ -86,6 +93,11 @@ impl BackendVerifier {
             false => Err(Error::InvalidCertificate(CertificateError::NotValidForName)),
         }
     }
+}
+
+/// True if a certificate names itself as its issuer.
+fn signs_itself(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.issuer() == parsed.subject())
 }
 
 /// True if a certificate is for this host, itself or by a wildcard.
