@@ -120,9 +120,13 @@ impl From<&rustls::Error> for HandshakeError {
                 No::SupportedVersionsExtensionRequired
                 | No::Tls12NotOffered
                 | No::Tls12NotOfferedOrEnabled
+                // No client of TLS 1.2 leaves that out, and older versions have none.
+                | No::SignatureAlgorithmsExtensionRequired
                 | No::ServerTlsVersionIsDisabledByOurConfig,
             ) => Self::NoCommonVersion,
-            Error::PeerIncompatible(_) => Self::NoCommonParameters,
+            // rustls says in words that no key signs by what a client of TLS 1.2 takes: its one error of a handshake without a
+            // kind (`server::tls12`).
+            Error::PeerIncompatible(_) | Error::General(_) => Self::NoCommonParameters,
             Error::NoCertificatesPresented => Self::ClientCertificateRequired,
             Error::InvalidCertificate(error) => Self::of_certificate(error),
             _ => Self::Protocol,

@@ -178,7 +178,7 @@ impl ServerConnection {
     }
 
     /// Queues the alert of a failure before which there was no session to say it.
-    fn alert(&mut self, failure: HandshakeError) {
+    pub(super) fn alert(&mut self, failure: HandshakeError) {
         let Some(alert) = failure.alert() else { return };
         let mut chunk = Chunk::with_capacity(alert.len());
         // Fits: the capacity was just asked for.

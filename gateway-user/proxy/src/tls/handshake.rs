@@ -37,6 +37,7 @@ impl ServerConnection {
         let limit = if checks { CLIENT_MESSAGE_MAX } else { RECORD_MAX };
         // The library moves the parts of a ClientHello together where they are, so that it could not be read twice.
         let mut hello = if checks { Some(copy(&inbox)?) } else { None };
+        let mut has_spoken = false;
         let client_cert = loop {
             // To check a certificate takes as many signatures as its chain has.
             let step = match session.may_sign() || checks {
@@ -56,8 +57,14 @@ impl ServerConnection {
                 inbox = hello;
                 continue;
             }
+            has_spoken |= !out.is_empty();
             out.into_iter().for_each(|chunk| self.stream.send.queue(chunk));
-            inbox.advance(used?);
+            inbox.advance(used.inspect_err(|failure| {
+                // Not of each error does the library tell the client.
+                if !has_spoken {
+                    self.alert(*failure);
+                }
+            })?);
             self.stream.send.flush().await.map_err(|error| failure(&error))?;
             if let Some(shown) = shown {
                 break shown?;
