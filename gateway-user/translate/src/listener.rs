@@ -169,10 +169,13 @@ impl<'a> ListenerState<'a> {
             AllowedNamespaces::Selected(selector) => match reader.namespace_labels(namespace) {
                 Some(labels) if selector.selects(namespace, labels) => Ok(()),
                 None if selector.selects(namespace, &Default::default()) => Ok(()),
-                Some(_) => Err(format!(
-                    "listener {name:?} allows routes from namespaces with labels {selector}; \
-                     those of {namespace:?} do not match"
-                )),
+                Some(labels) => {
+                    let unmet: Vec<_> = selector.unmet(namespace, labels).collect();
+                    Err(format!(
+                        "listener {name:?} allows routes from namespaces with labels {selector}; of {namespace:?} {}",
+                        unmet.join(", ")
+                    ))
+                }
                 None => Err(format!(
                     "listener {name:?} allows routes from namespaces with labels {selector}; \
                      there is no Namespace object {namespace:?} to carry them"

@@ -44,10 +44,39 @@ impl Selector {
 
     /// True if a namespace of this name and with these labels is selected.
     pub(crate) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
-        let label = |key: &str| {
+        self.unmet(namespace, labels).next().is_none()
+    }
+
+    /// What keeps such a namespace from being selected, a clause each: the label, its value, and the value asked for.
+    pub(crate) fn unmet<'a>(
+        &'a self,
+        namespace: &'a str,
+        labels: &'a BTreeMap<String, String>,
+    ) -> impl Iterator<Item = String> + 'a {
+        let label = move |key: &str| {
             labels.get(key).map(String::as_str).or_else(|| (key == NAME_LABEL).then_some(namespace))
         };
-        self.0.requirements.iter().all(|one| one.holds(label(one.key())))
+        self.0.requirements.iter().filter_map(move |one| {
+            let value = label(one.key());
+            (!one.holds(value)).then(|| clause(one, value))
+        })
+    }
+}
+
+/// A requirement that does not hold for this value of its label.
+fn clause(requirement: &LabelRequirement, value: Option<&str>) -> String {
+    let key = requirement.key();
+    let is =
+        value.map_or_else(|| format!("label {key} is missing"), |value| format!("label {key} is {value:?}"));
+    let quoted = |values: &[String]| {
+        let all: Vec<_> = values.iter().map(|value| format!("{value:?}")).collect();
+        all.join(" or ")
+    };
+    match requirement {
+        LabelRequirement::In(_, values) => format!("{is}, and must be {}", quoted(values)),
+        LabelRequirement::NotIn(_, values) => format!("{is}, and must not be {}", quoted(values)),
+        LabelRequirement::Exists(_) => format!("{is}, and must be there"),
+        LabelRequirement::DoesNotExist(_) => format!("{is}, and must not be there"),
     }
 }
 
@@ -78,6 +107,24 @@ impl fmt::Display for Selector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_that_keep_a_namespace_out_are_named_with_their_values() {
+        let mut selector = expression("stage", "NotIn", &["test", "old"]);
+        selector.match_labels.insert("gateway".into(), "shared".into());
+        let unmet = |labels: &[(&str, &str)]| {
+            let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Selector::new(&selector).unwrap().unmet("team1", &labels).collect::<Vec<_>>()
+        };
+        assert_eq!(unmet(&[]), ["label gateway is missing, and must be \"shared\""]);
+        assert_eq!(
+            unmet(&[("gateway", "own"), ("stage", "test")]),
+            [
+                "label gateway is \"own\", and must be \"shared\"",
+                "label stage is \"test\", and must not be \"test\" or \"old\"",
+            ]
+        );
+    }
 
     fn selects(selector: &LabelSelector, labels: &[(&str, &str)]) -> bool {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
