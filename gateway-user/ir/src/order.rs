@@ -141,20 +141,71 @@ pub fn by_age(a: &Route, b: &Route) -> Ordering {
         .then_with(|| a.id().object.alphabetical(&b.id().object))
 }
 
+/// One clause of the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clause {
+    /// The host pattern that requests are matched with.
+    Host,
+    /// The host pattern that the route wrote.
+    WrittenHost,
+    /// The path condition.
+    Path,
+    /// A method, before none.
+    Method,
+    /// A gRPC method without a service, by its number of characters.
+    GrpcMethod,
+    /// The number of header conditions.
+    Headers,
+    /// The number of query parameter conditions.
+    Query,
+    /// The age of the routes.
+    Age,
+    /// The alphabetical order of the routes' names, then of their kinds.
+    Name,
+    /// The position of the rules, then of the matches.
+    Position,
+}
+
+impl Clause {
+    /// Every clause, the first to decide first.
+    pub const ALL: [Self; 10] = [
+        Self::Host,
+        Self::WrittenHost,
+        Self::Path,
+        Self::Method,
+        Self::GrpcMethod,
+        Self::Headers,
+        Self::Query,
+        Self::Age,
+        Self::Name,
+        Self::Position,
+    ];
+
+    /// Compares two matches by this clause alone.
+    fn compare(self, a: &Rank<'_>, b: &Rank<'_>) -> Ordering {
+        match self {
+            Self::Host => a.effective.cmp(&b.effective),
+            Self::WrittenHost => a.original.cmp(&b.original),
+            Self::Path => a.path.cmp(&b.path),
+            Self::Method => b.method.cmp(&a.method),
+            Self::GrpcMethod => b.grpc_method.cmp(&a.grpc_method),
+            Self::Headers => b.headers.cmp(&a.headers),
+            Self::Query => b.query.cmp(&a.query),
+            Self::Age => (a.created.is_none(), a.created).cmp(&(b.created.is_none(), b.created)),
+            Self::Name => {
+                a.route.object.alphabetical(&b.route.object).then_with(|| a.route.kind.cmp(&b.route.kind))
+            }
+            Self::Position => (a.rule, a.position).cmp(&(b.rule, b.position)),
+        }
+    }
+}
+
 /// Compares two matches; [`Ordering::Less`] means that `a` goes before `b`.
 pub fn precedence(a: &Rank<'_>, b: &Rank<'_>) -> Ordering {
-    a.effective
-        .cmp(&b.effective)
-        .then_with(|| a.original.cmp(&b.original))
-        .then_with(|| a.path.cmp(&b.path))
-        .then_with(|| b.method.cmp(&a.method))
-        .then_with(|| b.grpc_method.cmp(&a.grpc_method))
-        .then_with(|| b.headers.cmp(&a.headers))
-        .then_with(|| b.query.cmp(&a.query))
-        .then_with(|| a.created.is_none().cmp(&b.created.is_none()))
-        .then_with(|| a.created.cmp(&b.created))
-        .then_with(|| a.route.object.alphabetical(&b.route.object))
-        .then_with(|| a.route.kind.cmp(&b.route.kind))
-        .then_with(|| a.rule.cmp(&b.rule))
-        .then_with(|| a.position.cmp(&b.position))
+    Clause::ALL.iter().fold(Ordering::Equal, |order, clause| order.then_with(|| clause.compare(a, b)))
+}
+
+/// The clause by which one of two matches goes before the other; `None` for a match and itself.
+pub fn deciding(a: &Rank<'_>, b: &Rank<'_>) -> Option<Clause> {
+    Clause::ALL.into_iter().find(|clause| clause.compare(a, b).is_ne())
 }

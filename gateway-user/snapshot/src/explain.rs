@@ -28,6 +28,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The rule that takes the request, if one does.
     pub hit: Option<ExplainedHit>,
+    /// The listener that takes the request's host, if one does.
+    pub listener: Option<Arc<ListenerInfo>>,
 }
 
 /// The rule that takes a request, for callers that show the request's further way.
@@ -37,8 +39,17 @@ pub struct ExplainedHit {
     pub rule: Arc<Rule>,
     /// The listener that took the request.
     pub listener: Arc<ListenerInfo>,
+    /// Index of the rule's match that held.
+    pub match_index: u32,
     /// Bytes of the path that the match covers, as in [`RouteHit`](crate::RouteHit).
     pub matched_len: usize,
+}
+
+impl ExplainedHit {
+    /// The rule and its match, as the steps name them.
+    pub fn place(&self) -> String {
+        place(&self.rule, self.match_index)
+    }
 }
 
 impl PartialEq for ExplainedHit {
@@ -71,13 +82,13 @@ pub fn explain(
 ) -> Explanation {
     let (bind, mut steps) = match find_bind(snapshot, local) {
         Ok(found) => found,
-        Err(steps) => return Explanation { steps, verdict: Verdict::NotServed, hit: None },
+        Err(steps) => return Explanation { steps, verdict: Verdict::NotServed, hit: None, listener: None },
     };
     let secured = secure(bind, scheme, request);
     let is_secured = secured.is_ok();
     steps.extend(secured.unwrap_or_else(Some));
     if !is_secured {
-        return Explanation { steps, verdict: Verdict::NotServed, hit: None };
+        return Explanation { steps, verdict: Verdict::NotServed, hit: None, listener: None };
     }
     // As a connection for this host alone comes to it.
     let host = match scheme {
@@ -88,9 +99,9 @@ pub fn explain(
         steps.push(format!("without a server name the request is routed as one for host {}", text(host)));
     }
     let request = &RequestView { host, ..*request };
-    let mut observer = ExplainObserver { request, patterns: &bind.patterns, steps };
+    let mut observer = ExplainObserver { request, patterns: &bind.patterns, steps, listener: None };
     let found = bind.route_observed(request, &mut WorkerRegexes::new(snapshot), &mut observer);
-    let mut steps = observer.steps;
+    let (mut steps, listener) = (observer.steps, observer.listener);
     let mut taken = None;
     let verdict = match found {
         Ok(hit) => {
@@ -99,6 +110,7 @@ pub fn explain(
             taken = Some(ExplainedHit {
                 rule: Arc::clone(hit.rule),
                 listener: Arc::clone(hit.listener),
+                match_index: hit.match_index,
                 matched_len: hit.matched_len,
             });
             Verdict::Hit(rule)
@@ -114,7 +126,7 @@ pub fn explain(
             Verdict::Miss(miss)
         }
     };
-    Explanation { steps, verdict, hit: taken }
+    Explanation { steps, verdict, hit: taken, listener }
 }
 
 /// The table for connections to `local`, and the step that tells it; or else the step that tells why there is none.
@@ -194,10 +206,12 @@ struct ExplainObserver<'a> {
     request: &'a RequestView<'a>,
     patterns: &'a PatternSet,
     steps: Vec<String>,
+    listener: Option<Arc<ListenerInfo>>,
 }
 
 impl Observer for ExplainObserver<'_> {
     fn listener(&mut self, listener: &ListenerTable) {
+        self.listener = Some(Arc::clone(&listener.info));
         let hostname = hostname_text(listener.info.hostname.as_ref());
         let host = text(self.request.host);
         self.steps.push(format!("listener {} for {hostname} takes host {host}", listener.info.text));

@@ -103,7 +103,7 @@ fn scheme(bind: &BindTable) -> &'static str {
 }
 
 fn not_served(steps: Vec<String>) -> Explanation {
-    Explanation { steps, verdict: Verdict::NotServed, hit: None }
+    Explanation { steps, verdict: Verdict::NotServed, hit: None, listener: None }
 }
 
 /// The end of an explanation: the rule that takes the connection, if there is one.
@@ -116,6 +116,11 @@ fn taken(selected: Selected<'_>, mut steps: Vec<String>) -> Explanation {
         Transport::Udp => "datagram",
     };
     steps.push(format!("{text} takes the {what}"));
-    let hit = ExplainedHit { rule: Arc::clone(rule), listener: Arc::clone(listener), matched_len: 0 };
-    Explanation { steps, verdict: Verdict::Hit(text), hit: Some(hit) }
+    let hit = ExplainedHit {
+        rule: Arc::clone(rule),
+        listener: Arc::clone(listener),
+        match_index: 0,
+        matched_len: 0,
+    };
+    Explanation { steps, verdict: Verdict::Hit(text), hit: Some(hit), listener: Some(Arc::clone(listener)) }
 }
