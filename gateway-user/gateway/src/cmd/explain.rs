@@ -1,39 +1,39 @@
 //! `sluice explain`.
 
 mod backends;
+mod candidates;
 mod connection;
+mod losses;
+mod remedy;
 mod result;
+mod target;
 
 use std::net::SocketAddr;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
 use gateway_proxy::UnderscoreHeaders;
 use gateway_regex::Library;
-use gateway_snapshot::rewrite::Scheme;
 use gateway_snapshot::{
     Explanation, FieldList, Generation, ListenerInfo, RequestView, Snapshot, compile_from, explain,
 };
 
 use self::backends::Backends;
+use self::candidates::{Candidate, candidates};
+use self::losses::Lookup;
+use self::remedy::missing_grants;
 use self::result::Outcome;
-use super::resources::Resources;
+use self::target::Target;
+use super::resources::{Resources, translate_options};
 use super::{End, bad_settings, print};
 use crate::cli::ExplainArgs;
 use crate::flags::Settings;
 use crate::wire::{self, path_options};
 
-/// The parts of an `http://` or `https://` URL.
-#[derive(Debug, PartialEq, Eq)]
-struct Target {
-    scheme: Scheme,
-    host: String,
-    port: u16,
-    path: String,
-    query: Option<String>,
-}
+/// Most routes that could have taken a request that are told of.
+const LOSERS_MAX: usize = 16;
 
 /// Says what becomes of one request; exit 1 if nothing serves it.
 pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
@@ -99,9 +99,41 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
     text.extend(outcome.iter().flat_map(|outcome| &outcome.lines).map(|line| format!("{line}\n")));
     text.push_str(&settings_of(&explanation, &resources));
+    let library = Library::new(settings.regex_bytes.bytes());
+    let options = translate_options(&settings, false);
+    if let Some(hit) = &explanation.hit {
+        let (held, ir) = (&resources.view.resources, &resources.translation.ir);
+        text.push_str(&missing_grants(held, &options, ir, &hit.rule)?);
+    }
+    let others = candidates(&resources.view.resources, &options, &library, &request)?;
+    let lookup = Lookup {
+        resources: &resources.view.resources,
+        translation: &resources.translation,
+        explanation: &explanation,
+        local,
+        host: &target.host,
+    };
+    text.push_str(&told(&lookup, &others));
     text.push_str(&note_errors(&resources));
     print(&text)?;
     Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
+}
+
+/// Routes that could have taken the request, and why each has not; without one, nothing.
+fn told(lookup: &Lookup<'_>, candidates: &[Candidate]) -> String {
+    let winner = lookup.explanation.hit.as_ref().map(|hit| &hit.rule.route.id);
+    let others: Vec<_> = candidates.iter().filter(|one| Some(&one.route) != winner).collect();
+    let mut text = String::new();
+    for candidate in others.iter().take(LOSERS_MAX) {
+        let losses = lookup.losses(candidate);
+        text.push_str(&format!("{} could take it, but:\n", candidate.hit.place()));
+        losses.iter().for_each(|loss| text.push_str(&format!("  {loss}\n")));
+    }
+    match others.len().saturating_sub(LOSERS_MAX) {
+        0 => {}
+        more => text.push_str(&format!("{more} more routes could take it\n")),
+    }
+    text
 }
 
 fn backends<'a>(
@@ -129,44 +161,6 @@ fn note_errors(resources: &Resources) -> String {
     match resources.view.diagnostics.iter().filter(|line| line.is_error()).count() {
         0 => String::new(),
         errors => format!("note: {errors} errors keep objects out of this; see `sluice check`\n"),
-    }
-}
-
-impl Target {
-    /// Host and port as a client sends them.
-    fn authority(&self) -> String {
-        match self.port == self.scheme.well_known_port() {
-            true => self.host.clone(),
-            false => format!("{}:{}", self.host, self.port),
-        }
-    }
-
-    fn parse(url: &str) -> anyhow::Result<Self> {
-        let schemes = [("http://", Scheme::Http), ("https://", Scheme::Https)];
-        let parts = schemes.iter().find_map(|(prefix, scheme)| Some((url.strip_prefix(prefix)?, *scheme)));
-        let Some((rest, scheme)) = parts else {
-            bail!("{url:?}: write an absolute URL such as http://www.example.com/cart");
-        };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, after) = rest.split_at(end);
-        let after = after.split_once('#').map_or(after, |(before, _)| before);
-        let (path, query) = match after.split_once('?') {
-            Some((path, query)) => (path, Some(query.to_owned())),
-            None => (after, None),
-        };
-        // A bracket after the last colon means that the colon is inside an IPv6 address.
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => {
-                (host, port.parse().with_context(|| format!("{url:?}: {port:?} is no port"))?)
-            }
-            _ => (authority, scheme.well_known_port()),
-        };
-        if host.is_empty() || host.contains('@') {
-            bail!("{url:?}: write a host and no user, such as http://www.example.com/cart");
-        }
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let path = if path.is_empty() { "/" } else { path }.to_owned();
-        Ok(Self { scheme, host, port, path, query })
     }
 }
 
@@ -210,11 +204,6 @@ fn headers(written: &[String]) -> anyhow::Result<Vec<(String, String)>> {
 mod tests {
     use super::*;
 
-    fn parts(url: &str) -> (String, u16, String, Option<String>) {
-        let Target { host, port, path, query, .. } = Target::parse(url).unwrap();
-        (host, port, path, query)
-    }
-
     #[test]
     fn headers_with_underscores_are_screened_as_requests_are() {
         let written = ["x_a: 1", "x-a: 2", "X_Known: 3", "x_forwarded_for: 4"].map(str::to_owned);
@@ -231,21 +220,5 @@ mod tests {
         assert_eq!(names(left), ["x_a", "x-a", "X_Known", "content-type"]);
         assert_eq!(screen(UnderscoreHeaders::Reject, &[]).unwrap_err(), "x_a");
         assert_eq!(screen(UnderscoreHeaders::Keep, &[]).unwrap().0.len(), 4);
-    }
-
-    #[test]
-    fn urls_come_apart() {
-        let want = |host: &str, port, path: &str, query: Option<&str>| {
-            (host.to_owned(), port, path.to_owned(), query.map(str::to_owned))
-        };
-        assert_eq!(parts("http://A.example.com./x?y=1#z"), want("a.example.com", 80, "/x", Some("y=1")));
-        assert_eq!(parts("http://a:8080"), want("a", 8080, "/", None));
-        assert_eq!(parts("http://[::1]:81?q"), want("[::1]", 81, "/", Some("q")));
-        assert_eq!(parts("https://a/b"), want("a", 443, "/b", None));
-        assert_eq!(Target::parse("https://a").unwrap().scheme, Scheme::Https);
-        assert_eq!(parts("http://[::1]/"), want("[::1]", 80, "/", None));
-        for bad in ["a/b", "ftp://a/", "http:///x", "http://a:x/", "http://u@a/"] {
-            assert!(Target::parse(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -8,8 +8,8 @@ use gateway_proxy::{Reason, redirect_fields};
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location, write_target};
 use gateway_snapshot::{Action, Destination, Filters, Rule, Target};
 
-use super::Target as Url;
 use super::backends::{Backends, Reached};
+use super::target::Target as Url;
 
 /// The request, as it was matched.
 pub(super) struct Request<'a> {
