@@ -18,6 +18,7 @@ const ORDER: &[&str] = &[
     "gateway-tls",
     "gateway-translate",
     "gateway-snapshot",
+    "gateway-explain",
     "gateway-http",
     "gateway-io",
     "gateway-proxy",

@@ -164,7 +164,7 @@ fn the_step_of_the_order_is_told_by_which_another_rule_goes_first() {
             &[
                 &format!("HTTPRoute team1/{name} rules[0] matches[0] ("),
                 "HTTPRoute team1/cart rules[0] matches[0] (PathPrefix /cart) could take it, but:\n",
-                &format!("goes first: {step}"),
+                &format!("goes first on listener team1/hosts/shop: {step}"),
             ],
         );
     }
@@ -172,7 +172,10 @@ fn the_step_of_the_order_is_told_by_which_another_rule_goes_first() {
         "{name: old, namespace: team1}",
         "{name: old, namespace: team1, creationTimestamp: '2026-01-01T00:00:00Z'}",
     );
-    expect(&[old, route("cart", SHOP, "", CART)], &["goes first: its route is older"]);
+    expect(
+        &[old, route("cart", SHOP, "", CART)],
+        &["goes first on listener team1/hosts/shop: its route is older"],
+    );
 }
 
 #[test]

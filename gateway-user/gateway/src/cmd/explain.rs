@@ -1,16 +1,14 @@
 //! `sluice explain`.
 
 mod backends;
-mod candidates;
 mod connection;
-mod losses;
-mod remedy;
 mod result;
 mod target;
 
 use std::net::SocketAddr;
 
 use anyhow::bail;
+use gateway_explain::{Lookup, Loser};
 use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
@@ -21,9 +19,6 @@ use gateway_snapshot::{
 };
 
 use self::backends::Backends;
-use self::candidates::{Candidate, candidates};
-use self::losses::Lookup;
-use self::remedy::missing_grants;
 use self::result::Outcome;
 use self::target::Target;
 use super::resources::{Resources, translate_options};
@@ -99,37 +94,33 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
     text.extend(outcome.iter().flat_map(|outcome| &outcome.lines).map(|line| format!("{line}\n")));
     text.push_str(&settings_of(&explanation, &resources));
-    let library = Library::new(settings.regex_bytes.bytes());
-    let options = translate_options(&settings, false);
-    if let Some(hit) = &explanation.hit {
-        let (held, ir) = (&resources.view.resources, &resources.translation.ir);
-        text.push_str(&missing_grants(held, &options, ir, &hit.rule)?);
-    }
-    let others = candidates(&resources.view.resources, &options, &library, &request)?;
     let lookup = Lookup {
         resources: &resources.view.resources,
+        options: &translate_options(&settings, false),
         translation: &resources.translation,
-        explanation: &explanation,
+        library: &Library::new(settings.regex_bytes.bytes()),
+        request: &request,
         local,
-        host: &target.host,
+        explanation: &explanation,
     };
-    text.push_str(&told(&lookup, &others));
+    text.extend(lookup.missing_grants()?.into_iter().map(|grant| grant.text));
+    text.push_str(&told(&lookup.losers()?));
     text.push_str(&note_errors(&resources));
     print(&text)?;
     Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
 }
 
-/// Routes that could have taken the request, and why each has not; without one, nothing.
-fn told(lookup: &Lookup<'_>, candidates: &[Candidate]) -> String {
-    let winner = lookup.explanation.hit.as_ref().map(|hit| &hit.rule.route.id);
-    let others: Vec<_> = candidates.iter().filter(|one| Some(&one.route) != winner).collect();
+/// Routes that could have taken the request, each reason for which one has not, and its remedy; without one, nothing.
+fn told(losers: &[Loser]) -> String {
     let mut text = String::new();
-    for candidate in others.iter().take(LOSERS_MAX) {
-        let losses = lookup.losses(candidate);
-        text.push_str(&format!("{} could take it, but:\n", candidate.hit.place()));
-        losses.iter().for_each(|loss| text.push_str(&format!("  {loss}\n")));
+    for Loser { place, losses, .. } in losers.iter().take(LOSERS_MAX) {
+        text.push_str(&format!("{place} could take it, but:\n"));
+        for loss in losses {
+            text.push_str(&format!("  {loss}\n"));
+            text.extend(loss.remedy.iter().map(|remedy| format!("    remedy: {}\n", remedy.text)));
+        }
     }
-    match others.len().saturating_sub(LOSERS_MAX) {
+    match losers.len().saturating_sub(LOSERS_MAX) {
         0 => {}
         more => text.push_str(&format!("{more} more routes could take it\n")),
     }

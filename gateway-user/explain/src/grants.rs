@@ -4,8 +4,11 @@
 use gateway_api_types::{GATEWAY_GROUP, Kind, Object, ObjectKey, ResourceSet};
 use gateway_ir::{Action, Ir, Route, RouteId, RuleErrorKind, WeightedTarget};
 use gateway_snapshot::Rule;
-use gateway_translate::{TranslateOptions, translate};
+use gateway_translate::translate;
 use serde_json::json;
+
+use crate::Lookup;
+use crate::loss::Remedy;
 
 /// A reference of a rule to another namespace.
 struct Reference {
@@ -15,23 +18,19 @@ struct Reference {
     name: String,
 }
 
-/// The missing grants in YAML, to be applied as they are; empty if none would help.
+/// The missing grants that help, in YAML and as objects.
 ///
 /// # Errors
 /// A grant is not what the schema asks for.
-pub(super) fn missing_grants(
-    resources: &ResourceSet,
-    options: &TranslateOptions,
-    ir: &Ir,
-    rule: &Rule,
-) -> anyhow::Result<String> {
+pub(crate) fn missing(lookup: &Lookup<'_>, rule: &Rule) -> Result<Vec<Remedy>, serde_json::Error> {
     let route = &rule.route.id;
-    let before = refused(ir, route, rule.index as usize);
-    let mut text = String::new();
+    let at = rule.index as usize;
+    let before = refused(&lookup.translation.ir, route, at);
+    let mut missing = Vec::new();
     if before == 0 {
-        return Ok(text);
+        return Ok(missing);
     }
-    for reference in references(resources, route, rule.index as usize) {
+    for reference in references(lookup.resources, route, at) {
         let grant = json!({
             "metadata": {"name": grant_name(route, &reference), "namespace": reference.namespace},
             "spec": {
@@ -39,13 +38,13 @@ pub(super) fn missing_grants(
                 "to": [{"group": reference.group, "kind": reference.kind, "name": reference.name}],
             },
         });
-        let mut with = resources.clone();
-        with.insert(Object::from_value(Kind::ReferenceGrant, grant)?, None);
-        if refused(&translate(&with, options).ir, route, rule.index as usize) < before {
-            text.push_str(&yaml(route, &reference));
+        let object = Object::from_value(Kind::ReferenceGrant, grant)?;
+        let remedy = Remedy { text: yaml(route, &reference), object };
+        if refused(&translate(&remedy.apply(lookup.resources), lookup.options).ir, route, at) < before {
+            missing.push(remedy);
         }
     }
-    Ok(text)
+    Ok(missing)
 }
 
 /// Backends of a rule that it may not refer to.
