@@ -52,7 +52,7 @@ pub enum LossReason {
 /// A change of one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remedy {
-    /// What to change, for people: a field with its value, a command, or an object in YAML.
+    /// The change, for people: a field with its value, a command, or an object in YAML.
     pub text: String,
     /// The object after the change.
     pub object: Object,

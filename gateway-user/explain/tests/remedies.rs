@@ -81,7 +81,7 @@ fn judge(library: &Library, resources: &ResourceSet, asked: &Asked) -> Judged {
     }
 }
 
-/// How routes ended, and the remedies that were applied: random worlds must not leave a way out.
+/// Ends of routes, and the remedies that were applied: random worlds must not leave a way out.
 #[derive(Debug, Default)]
 struct Counts {
     remedies: u32,

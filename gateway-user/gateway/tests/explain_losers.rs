@@ -57,7 +57,7 @@ fn explain(dir: &Scratch, url: &str) -> Output {
     sluice(&["explain", &dir.path().display().to_string(), "GET", url])
 }
 
-/// What is said of a request where these routes are written beside the example.
+/// The words about a request where these routes are written beside the example.
 fn said(routes: &[String]) -> String {
     let dir = Scratch::new("explain-losers").unwrap();
     dir.copy_from(&example()).unwrap();

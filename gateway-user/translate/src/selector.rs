@@ -47,7 +47,7 @@ impl Selector {
         self.unmet(namespace, labels).next().is_none()
     }
 
-    /// What keeps such a namespace from being selected, a clause each: the label, its value, and the value asked for.
+    /// Each requirement that keeps such a namespace from being selected, in a clause: the label, its value, and the value asked for.
     pub(crate) fn unmet<'a>(
         &'a self,
         namespace: &'a str,

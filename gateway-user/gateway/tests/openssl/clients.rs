@@ -52,14 +52,14 @@ const SIGNATURES: [&str; 6] = [
     "ed25519",
 ];
 
-/// What a client offers, and the key of the listener that it asks; both of `two.example` are RSA and P-256.
+/// The offer of a client, and the key of the listener that it asks; both of `two.example` are RSA and P-256.
 struct Offer<'a> {
     keys: &'a [Key],
     is_13: bool,
     arguments: Vec<String>,
 }
 
-/// What was agreed on.
+/// The outcome of a handshake.
 #[derive(Debug)]
 struct Agreed {
     suite: String,
