@@ -30,7 +30,9 @@ mod timers;
 
 pub use chunk::{Chunk, ChunkFull};
 pub use cpu::{pin_to_cpu, usable_cpus};
-pub use datagram::{Batch, Interest, Ready, ReadySet, Sent, connected, prepare_datagrams, stop_receiving};
+pub use datagram::{
+    Batch, Interest, Ready, ReadySet, Sent, connected, prepare_datagrams, socket_cookie, stop_receiving,
+};
 pub use driver::{Driver, IoMode, Probe, ProbeError, probe};
 pub use listener::{Accept, Accepted, Listener, ListenerHandle, is_out_of_descriptors};
 pub use mailbox::{MailReceiver, MailSender, Next, mailbox};

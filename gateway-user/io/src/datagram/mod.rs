@@ -9,8 +9,10 @@ mod ready;
 mod tests;
 
 use std::io;
+use std::mem::size_of;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ptr;
 
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt::UdpGroSegment,
@@ -50,6 +52,27 @@ pub fn connected(peer: SocketAddr) -> io::Result<UdpSocket> {
 /// The system refuses.
 pub fn stop_receiving(socket: &UdpSocket) -> io::Result<()> {
     socket.connect(socket.local_addr()?)
+}
+
+/// The kernel's number of a socket, the same for every descriptor of it and in every process, and never another socket's
+/// (SO_COOKIE, socket(7)).
+///
+/// # Errors
+/// The descriptor is no socket's, or the kernel is older than 4.12.
+pub fn socket_cookie(socket: &impl AsFd) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: both pointers are to memory of this frame that outlives the call, and the length is that of the number.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            ptr::from_mut(&mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if done == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Without it datagrams come one by one, on kernels before 5.0.

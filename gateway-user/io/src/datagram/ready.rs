@@ -18,7 +18,7 @@ use crate::time::CancelSafe;
 /// Most sockets that one look finds ready.
 const READY_MAX: usize = 64;
 
-/// Sockets that something may be received from, by tokens. A socket leaves it by being closed.
+/// Sockets that something may be received from, by tokens. A socket leaves it by its last descriptor being closed, or by [`Interest::remove`].
 pub struct ReadySet {
     epoll: Rc<Epoll>,
     /// A duplicate of the epoll's descriptor, for the driver. It waits for no datagram, and is read by nobody.
@@ -86,6 +86,13 @@ impl Interest {
     /// The kernel has no room for one more (`fs.epoll.max_user_watches`).
     pub fn add(&self, socket: &impl AsFd, token: u64) -> io::Result<()> {
         Ok(self.0.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, token))?)
+    }
+
+    /// Takes a socket out that stays open elsewhere: the kernel does so by itself only when the last descriptor of it is
+    /// closed, in whichever process that is.
+    pub fn remove(&self, socket: &impl AsFd) {
+        // One that is not in the set is as it should be.
+        let _ = self.0.delete(socket);
     }
 }
 

@@ -106,6 +106,28 @@ fn a_socket_that_stops_receiving_sends_on_and_leaves_new_datagrams_to_others() {
 }
 
 #[test]
+fn a_socket_has_one_number_and_leaves_a_set_though_it_stays_open() {
+    let body = || async {
+        let (client, gateway) = pair();
+        let copy = gateway.try_clone().unwrap();
+        let number = socket_cookie(&gateway).unwrap();
+        assert_eq!(socket_cookie(&copy).unwrap(), number);
+        assert_ne!(socket_cookie(&client).unwrap(), number);
+        let mut set = ReadySet::new().unwrap();
+        set.interest().add(&gateway, 7).unwrap();
+        client.send_to(b"x", gateway.local_addr().unwrap()).unwrap();
+        let mut found = Vec::new();
+        set.interest().remove(&gateway);
+        drop(gateway);
+        set.look(&mut found).unwrap();
+        assert!(found.is_empty(), "{found:?}");
+        assert_eq!(Batch::default().receive(&copy).unwrap(), 1);
+        set.interest().remove(&copy);
+    };
+    run(&RuntimeOptions::new(Driver::Epoll), body).unwrap();
+}
+
+#[test]
 fn a_worker_waits_for_many_sockets_at_once() {
     for driver in [Driver::Epoll, Driver::UringDefer] {
         let body = || async {
