@@ -85,6 +85,14 @@ impl SharedSteering {
         self.lock().as_mut().map_or(Ok(Vec::new()), Steering::lend_placeholders)
     }
 
+    /// The sockets for datagrams, for a process that takes over: see [`Steering::lend_datagrams`].
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn lend_datagrams(&self) -> std::io::Result<Vec<UdpSocket>> {
+        self.lock().as_ref().map_or(Ok(Vec::new()), Steering::lend_datagrams)
+    }
+
     /// Keeps other processes out of the lent sockets again, after a take-over that failed.
     pub fn seal(&self) {
         if let Some(steering) = self.lock().as_mut() {

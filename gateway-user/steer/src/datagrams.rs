@@ -1,6 +1,10 @@
 //! Sockets for datagrams: one for each worker on each address and port, never on the wildcard, where programs that serve one
 //! address of the node would be in the way, or have a part of what is sent to theirs.
 
+mod takeover;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -29,9 +33,12 @@ pub(crate) struct Datagrams {
     wanted: BTreeMap<SocketAddr, SteerBind>,
     prepared: BTreeMap<SocketAddr, Group>,
     live: BTreeMap<SocketAddr, Group>,
+    /// Sockets of the process that is taken over from, which it receives from until it lets go. Workers get their duplicates
+    /// then.
+    inherited: BTreeMap<SocketAddr, Group>,
 }
 
-/// Duplicates of the workers' sockets on one address, by slot: a socket and what waits in it outlive the worker by them, and the
+/// Duplicates of the workers' sockets on one address, dealt out to the slots in turn: a socket and what waits in it outlive the worker by them, and the
 /// group stays as it is, by whose size the kernel chooses the socket of a client.
 type Group = Vec<UdpSocket>;
 
@@ -45,6 +52,7 @@ impl Datagrams {
             wanted: BTreeMap::new(),
             prepared: BTreeMap::new(),
             live: BTreeMap::new(),
+            inherited: BTreeMap::new(),
         }
     }
 
@@ -110,8 +118,14 @@ impl Datagrams {
         }
     }
 
-    /// A socket for each worker, and duplicates of them to hand out.
+    /// A socket for each worker, and duplicates of them to hand out, unless they are still another process's.
     fn group(&self, address: SocketAddr) -> io::Result<(Group, Group)> {
+        if let Some(theirs) = self.inherited.get(&address) {
+            return Ok((
+                theirs.iter().map(UdpSocket::try_clone).collect::<io::Result<Group>>()?,
+                Group::new(),
+            ));
+        }
         let group = (0..self.workers).map(|_| self.ports.bind_udp(address)).collect::<io::Result<Group>>()?;
         let duplicates = group.iter().map(UdpSocket::try_clone).collect::<io::Result<Group>>()?;
         Ok((group, duplicates))
@@ -148,7 +162,9 @@ impl Datagrams {
 
     /// The sockets of a worker that died, for its successor.
     pub(crate) fn refill(&self, slot: usize) -> io::Result<Group> {
-        self.live.values().filter_map(|group| group.get(slot)).map(UdpSocket::try_clone).collect()
+        let own = self.live.iter().filter(|(address, _)| !self.inherited.contains_key(address));
+        let of_slot = own.flat_map(|(_, group)| group.iter().skip(slot).step_by(self.workers));
+        of_slot.map(UdpSocket::try_clone).collect()
     }
 
     /// True if the plan that was applied last has this bind.
@@ -199,90 +215,4 @@ fn interface_addresses() -> Vec<IpAddr> {
     };
     let is_of_link = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
     interfaces.filter_map(address).filter(|ip| !is_of_link(ip)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use gateway_ir::Transport;
-
-    use super::*;
-
-    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-    fn datagrams() -> Datagrams {
-        Datagrams::new(&SteerOptions::new(2, "datagrams".to_owned()), None)
-    }
-
-    /// A port that nobody has on any address, for as long as no other test takes it.
-    fn free_port() -> u16 {
-        UdpSocket::bind("[::]:0").unwrap().local_addr().unwrap().port()
-    }
-
-    fn any(port: u16) -> SteerBind {
-        SteerBind::any(port).over(Transport::Udp)
-    }
-
-    fn here(port: u16) -> SteerBind {
-        SteerBind::exact(SocketAddr::new(HERE, port)).over(Transport::Udp)
-    }
-
-    fn locals(sockets: &[UdpSocket]) -> BTreeSet<IpAddr> {
-        sockets.iter().map(|socket| socket.local_addr().unwrap().ip()).collect()
-    }
-
-    #[test]
-    fn each_worker_has_a_socket_on_every_address_and_none_on_the_wildcard() {
-        let (mut datagrams, port) = (datagrams(), free_port());
-        let plan: SteerPlan = [any(port)].into_iter().collect();
-        let (workers, refused) = datagrams.prepare(&plan);
-        assert_eq!((workers.len(), refused), (2, Vec::new()));
-        let [one, other] = workers.as_slice() else { panic!() };
-        assert!(locals(one).contains(&HERE) && locals(one) == locals(other));
-        assert!(locals(one).iter().all(|ip| !ip.is_unspecified()));
-        datagrams.apply(&plan);
-        assert!(datagrams.is_live(any(port)) && !datagrams.is_behind());
-        assert_eq!(locals(&datagrams.refill(1).unwrap()), locals(other));
-    }
-
-    /// The address stays bound by the same sockets, whichever bind it is of.
-    #[test]
-    fn an_address_moves_to_a_bind_of_its_own_and_back() {
-        let (mut datagrams, port) = (datagrams(), free_port());
-        let first: SteerPlan = [any(port)].into_iter().collect();
-        let held = datagrams.prepare(&first).0;
-        datagrams.apply(&first);
-        let both: SteerPlan = [any(port), here(port)].into_iter().collect();
-        let (workers, refused) = datagrams.prepare(&both);
-        assert!(workers.iter().all(Vec::is_empty) && refused.is_empty());
-        assert_eq!(datagrams.retiring(&both), []);
-        datagrams.apply(&both);
-        assert!(datagrams.is_live(here(port)));
-        let last: SteerPlan = [here(port)].into_iter().collect();
-        let (workers, _) = datagrams.prepare(&last);
-        assert!(workers.iter().all(Vec::is_empty));
-        let gone: BTreeSet<IpAddr> =
-            datagrams.retiring(&last).into_iter().map(|address| address.ip()).collect();
-        let others = |all: &[UdpSocket]| locals(all).into_iter().filter(|ip| *ip != HERE).collect();
-        assert_eq!(gone, others(&held[0]));
-        datagrams.apply(&last);
-        assert_eq!(datagrams.refill(0).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn an_address_that_another_program_has_is_left_out_and_refused_if_it_is_all() {
-        let taken = UdpSocket::bind((HERE, 0)).unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let mut datagrams = datagrams();
-        let plan: SteerPlan = [here(port)].into_iter().collect();
-        let (workers, refused) = datagrams.prepare(&plan);
-        assert!(workers.iter().all(Vec::is_empty));
-        assert_eq!(refused.first().map(|one| one.reason), Some(RejectionReason::InUse));
-        assert!(refused[0].message.contains(&format!("127.0.0.1:{port}")), "{refused:?}");
-        let plan: SteerPlan = [any(port)].into_iter().collect();
-        let (workers, refused) = datagrams.prepare(&plan);
-        assert!(!locals(&workers[0]).contains(&HERE));
-        assert_eq!(refused.is_empty(), !workers[0].is_empty(), "served on the others, if there are any");
-    }
 }

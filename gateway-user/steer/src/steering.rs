@@ -82,7 +82,7 @@ impl Steering {
     ) -> Result<Self, SteerError> {
         options.validate()?;
         let beside = inherited.is_some();
-        let Inherited { workers, binds, placeholders } = inherited.unwrap_or_default();
+        let Inherited { workers, binds, placeholders, datagrams: theirs } = inherited.unwrap_or_default();
         // A process that steers by kernel programs has a socket for each worker.
         let without_programs = workers.is_empty();
         let kernel = |workers| match beside {
@@ -92,7 +92,7 @@ impl Steering {
         let reason = match mode {
             SteeringMode::ReusePort => "asked for".to_owned(),
             SteeringMode::Auto | SteeringMode::Ebpf => match kernel(workers) {
-                Ok(kernel) => return Ok(Self::with_kernel(kernel, options, binds)),
+                Ok(kernel) => return Ok(Self::with_kernel(kernel, options, binds, theirs)),
                 Err(OpenError::Fatal(e)) => return Err(e),
                 Err(OpenError::Unavailable(reason)) if mode == SteeringMode::Ebpf => {
                     return Err(SteerError::Unavailable { reason });
@@ -115,15 +115,22 @@ impl Steering {
         };
         let loads = Loads::unread()
             .map_err(|source| SteerError::Socket { what: "memory for gauges".into(), source })?;
-        let datagrams = Datagrams::new(&options, sockets.offset());
+        let mut datagrams = Datagrams::new(&options, sockets.offset());
+        datagrams.inherit(theirs);
         let backend = SteeringBackend::Sockets(sockets);
         Ok(Self { backend, datagrams, options, path, loads, outgoing: Vec::new() })
     }
 
-    fn with_kernel(kernel: Kernel, options: SteerOptions, outgoing: Vec<TcpListener>) -> Self {
+    fn with_kernel(
+        kernel: Kernel,
+        options: SteerOptions,
+        outgoing: Vec<TcpListener>,
+        theirs: Vec<UdpSocket>,
+    ) -> Self {
         let path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
         let loads = kernel.loads();
-        let datagrams = Datagrams::new(&options, None);
+        let mut datagrams = Datagrams::new(&options, None);
+        datagrams.inherit(theirs);
         Self { backend: SteeringBackend::Kernel(Box::new(kernel)), datagrams, options, path, loads, outgoing }
     }
 

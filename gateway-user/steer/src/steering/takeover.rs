@@ -1,6 +1,6 @@
 //! Hot restarts: sockets of the process before this one, and of the one after it.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 
 use super::{Steering, SteeringBackend, SteeringPath};
 use crate::{SteerError, SteerOptions, SteeringMode};
@@ -14,6 +14,8 @@ pub struct Inherited {
     pub binds: Vec<TcpListener>,
     /// Sockets that are bound to what it steers with kernel programs and do not listen.
     pub placeholders: Vec<TcpListener>,
+    /// Those for datagrams: any order, but for each address in the order of its group.
+    pub datagrams: Vec<UdpSocket>,
 }
 
 /// Sockets and path after a take-over has ended.
@@ -23,6 +25,8 @@ pub struct FinishedTakeover {
     pub path: Option<SteeringPath>,
     /// Sockets for workers to accept from, one list for each.
     pub listeners: Vec<Vec<TcpListener>>,
+    /// Sockets for workers to receive datagrams from, one list for each. The process before us has them as well.
+    pub datagrams: Vec<Vec<UdpSocket>>,
     /// Prepared steps that failed. The process before us has let go, so there is no way back.
     pub failed: Vec<SteerError>,
 }
@@ -48,7 +52,7 @@ impl Steering {
     /// took, and gives those that workers are to accept from.
     pub fn finish_takeover(&mut self) -> FinishedTakeover {
         self.outgoing.clear();
-        let (listeners, failed) = match &mut self.backend {
+        let (listeners, mut failed) = match &mut self.backend {
             SteeringBackend::Kernel(kernel) => {
                 let (sockets, failed) = kernel.finish_takeover();
                 self.path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
@@ -56,7 +60,12 @@ impl Steering {
             }
             SteeringBackend::Sockets(sockets) => sockets.finish_takeover(),
         };
-        FinishedTakeover { path: Some(self.path.clone()), listeners, failed }
+        let (datagrams, refused) = self.datagrams.finish_takeover();
+        failed.extend(refused.into_iter().map(|(address, source)| SteerError::Socket {
+            what: format!("another socket for datagrams to {address}"),
+            source,
+        }));
+        FinishedTakeover { path: Some(self.path.clone()), listeners, datagrams, failed }
     }
 
     /// Undoes what a process that was to take over, and failed, did to the group of the workers' sockets, of
@@ -82,6 +91,7 @@ impl Steering {
             SteeringBackend::Kernel(kernel) => kernel.give_to(uid),
             SteeringBackend::Sockets(sockets) => sockets.give_to(uid),
         };
+        let given = given.and_then(|()| self.datagrams.give_to(uid));
         given.map_err(|source| SteerError::Socket {
             what: format!("giving sockets and pins to uid {uid}"),
             source,
@@ -98,6 +108,14 @@ impl Steering {
             SteeringBackend::Kernel(kernel) => kernel.placeholders().lend(),
             SteeringBackend::Sockets(_) => Ok(Vec::new()),
         }
+    }
+
+    /// Duplicates of the sockets for datagrams, for a process that takes over and receives from them once this one does not.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn lend_datagrams(&self) -> std::io::Result<Vec<UdpSocket>> {
+        self.datagrams.lend()
     }
 
     /// Ends what [`lend_placeholders`](Self::lend_placeholders) began, after a take-over that failed.
