@@ -127,6 +127,24 @@ impl Upstreams {
         Rc::new(cluster)
     }
 
+    /// The backend at an address of a cluster that is spoken to in clear, and the cluster's limits, for something that is under
+    /// way there already. `None` if the cluster is known and has no such endpoint.
+    pub(crate) fn backend_at(
+        &self,
+        key: &ClusterKey,
+        address: SocketAddr,
+    ) -> Option<(Rc<Backend>, Rc<ClusterLimits>)> {
+        let known = self.endpoints.borrow();
+        if known.clusters.get(key).is_some_and(|addresses| !addresses.contains(&address)) {
+            return None;
+        }
+        let pool = PoolKey { address, transport: TransportId::Clear(key.protocol) };
+        let mut backends = self.backends.borrow_mut();
+        let backend = backends.entry(pool).or_insert_with(|| Rc::new(Backend::new(address, None)));
+        let load = Rc::clone(self.loads.borrow_mut().entry_ref(key).or_default());
+        Some((Rc::clone(backend), load))
+    }
+
     /// Keeps a connection for another request. False if it was closed instead.
     fn park(&self, backend: &Backend, mut connection: Stream) -> bool {
         // Begins the receive that will see the backend close, or speak out of turn.

@@ -2,12 +2,14 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use gateway_ir::Endpoints;
 use gateway_snapshot::{Generation, Snapshot};
 
+use crate::l4::udp::{Adopted, HandedFlow, HandedOver};
 use crate::metrics::{SeriesKey, WorkerMetrics};
 
 /// One request to a worker.
@@ -72,6 +74,24 @@ pub enum WorkerCommand {
     Listeners {
         /// Gets the duplicates, oldest first; an error if no descriptor is left.
         reply: oneshot::Sender<std::io::Result<Vec<TcpListener>>>,
+    },
+    /// Receive no more datagrams from clients, since another process does from the same sockets, and give flows up to it.
+    HandOverFlows {
+        /// Flows that all workers together may still give up.
+        budget: Arc<AtomicUsize>,
+        /// Gets them.
+        reply: oneshot::Sender<HandedOver>,
+    },
+    /// Receive datagrams from these sockets as well, and go on with flows over them, or over sockets that are there.
+    AdoptFlows {
+        /// Bound sockets for datagrams.
+        sockets: Vec<UdpSocket>,
+        /// Flows.
+        flows: Vec<HandedFlow>,
+        /// Receive from clients again, after [`HandOverFlows`](Self::HandOverFlows).
+        receive: bool,
+        /// Told once they go on.
+        reply: oneshot::Sender<Adopted>,
     },
     /// Tell clients as [`Drain`](Self::Drain) does, and accept and take generations on as before: another process may still
     /// ask for the listening sockets. `Drain` follows.

@@ -28,6 +28,7 @@ pub use state::Gauge;
 pub(crate) use state::Worker;
 
 pub use crate::context::LogSink;
+pub use crate::l4::udp::{Adopted, HandedFlow, HandedOver};
 
 use crate::ProxyConfig;
 use crate::metrics::WorkerMetrics;

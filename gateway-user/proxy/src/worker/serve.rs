@@ -169,6 +169,14 @@ impl Commands {
             WorkerCommand::Listeners { reply } => {
                 let _ = reply.send(self.acceptors.duplicates());
             }
+            WorkerCommand::HandOverFlows { budget, reply } => {
+                if let Err(unheard) = reply.send(self.datagrams.hand_over(&budget)) {
+                    self.datagrams.adopt(Vec::new(), unheard.flows, false);
+                }
+            }
+            WorkerCommand::AdoptFlows { sockets, flows, receive, reply } => {
+                let _ = reply.send(self.datagrams.adopt(sockets, flows, receive));
+            }
             WorkerCommand::AnnounceDrain { spread, close_spread } => {
                 self.worker.begin_drain(spread, close_spread);
             }

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod handed;
 mod limits;
 mod peer;
 
@@ -38,17 +39,21 @@ fn start(driver: Driver, config: &Config) -> (Gateway, SocketAddr) {
 }
 
 fn start_with(driver: Driver, config: &Config, proxy: ProxyConfig) -> (Gateway, SocketAddr) {
-    // The tables are for one number, which others may have in either transport.
-    let (listener, socket) = loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()) {
-            break (listener, socket);
-        }
-    };
+    let (listener, socket) = sockets();
     let address = socket.local_addr().unwrap();
     let mut gateway = Gateway::on(driver, config, proxy, listener, address);
     serve(&mut gateway, config, socket);
     (gateway, address)
+}
+
+/// Sockets of one number. The tables are for one, which others may have in either transport.
+fn sockets() -> (TcpListener, UdpSocket) {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()) {
+            return (listener, socket);
+        }
+    }
 }
 
 /// Has the gateway serve a socket.

@@ -14,6 +14,9 @@ use crate::context::{Live, Routed, WorkerContext};
 use crate::observe::record::{RequestRecord, RequestText};
 use crate::upstream::{Backend, Cluster, Permit, Tried};
 
+use super::handed::HandedFlow;
+use super::table::{Class, FlowKey, Left};
+
 /// A flow of a client.
 pub(super) struct Flow {
     pub(super) routed: Rc<Routed>,
@@ -30,6 +33,11 @@ pub(super) struct Flow {
 pub(super) struct Upstream {
     pub(super) socket: UdpSocket,
     pub(super) cluster: ClusterKey,
+    place: Place,
+}
+
+/// The place of a flow at its backend, given back when dropped.
+struct Place {
     backend: Rc<Backend>,
     permit: Permit,
 }
@@ -99,8 +107,8 @@ impl Route {
             };
             match connected(backend.address) {
                 Ok(socket) => {
-                    backend.begin();
-                    return Ok(Upstream { socket, cluster: key, backend: Rc::clone(backend), permit });
+                    let place = Place::new(Rc::clone(backend), permit);
+                    return Ok(Upstream { socket, cluster: key, place });
                 }
                 Err(error) if is_out_of_descriptors(&error) => return Err(Reason::OverloadDescriptors),
                 Err(_) => {
@@ -111,6 +119,26 @@ impl Route {
                 }
             }
         }
+    }
+
+    /// Goes on with a flow of another worker or process. Its permit and its counters are this worker's from now on.
+    ///
+    /// # Errors
+    /// Its endpoint is none any more, or a limit is reached.
+    pub(super) fn go_on(&self, context: &WorkerContext, handed: HandedFlow) -> Result<Flow, Reason> {
+        let HandedFlow { cluster, socket, .. } = handed;
+        let address = socket.peer_addr().map_err(|_| Reason::UpstreamUnreachable)?;
+        let (backend, load) = context.upstreams.backend_at(&cluster, address).ok_or(Reason::NoEndpoints)?;
+        let permit = load.enter(&context.config)?;
+        if handed.replied {
+            permit.response_began();
+        }
+        let place = Place::new(backend, permit);
+        let mut flow = self.flow(Some(Upstream { socket, cluster, place }), None);
+        (flow.received, flow.sent) = (handed.received, handed.sent);
+        flow.began = flow.began.checked_sub(handed.lasted).unwrap_or(flow.began);
+        flow.start_ms = handed.start_ms;
+        Ok(flow)
     }
 
     fn dropping(&self, kind: RuleErrorKind) -> Flow {
@@ -126,28 +154,55 @@ impl Route {
 
 impl Upstream {
     pub(super) fn address(&self) -> SocketAddr {
-        self.backend.address
+        self.place.backend.address
     }
 
     /// Notes that the backend has sent something.
     pub(super) fn replied(&self) {
-        self.permit.response_began();
-        self.backend.note(None);
+        self.place.permit.response_began();
+        self.place.backend.note(None);
     }
 
     /// Notes that it cannot be reached, so that others get the next flows.
     pub(super) fn failed(&self) {
-        self.backend.note(Some(now()));
+        self.place.backend.note(Some(now()));
     }
 }
 
-impl Drop for Upstream {
+impl Place {
+    fn new(backend: Rc<Backend>, permit: Permit) -> Self {
+        backend.begin();
+        Self { backend, permit }
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.backend.end();
     }
 }
 
 impl Flow {
+    /// The flow as another worker or process goes on with it; its end is counted there. `None` for a share that leads nowhere.
+    pub(super) fn hand_over(left: Left<Self>, listener: u64, now: Instant) -> Option<HandedFlow> {
+        let Left { key: FlowKey { client, .. }, class, used, flow } = left;
+        let Upstream { socket, cluster, .. } = flow.upstream?;
+        let since = |moment: Instant| now.saturating_duration_since(moment);
+        Some(HandedFlow {
+            listener,
+            client,
+            cluster,
+            replied: class > Class::Unreplied,
+            confirmed: class == Class::Confirmed,
+            idle: since(used),
+            lasted: since(flow.began),
+            start_ms: flow.start_ms,
+            received: flow.received,
+            sent: flow.sent,
+            socket,
+        })
+    }
+
     /// Counts the flow and, unless it is one of very many, writes its line.
     pub(super) fn finish(
         self,

@@ -103,19 +103,21 @@ impl Datagrams {
             begun => begun?,
         };
         let id = state.table.insert(key, group.clone(), client, now(), flow);
+        self.watch(state, id).map(|()| id)
+    }
+
+    /// Has a flow's backend heard, or takes the flow out of the table.
+    pub(super) fn watch(&self, state: &mut State, id: FlowId) -> Result<(), Reason> {
         let added = match (&state.interest, state.table.get(id)) {
             (Some(interest), Some((_, Flow { upstream: Some(upstream), .. }))) => {
                 interest.add(&upstream.socket, id.token())
             }
             _ => Ok(()),
         };
-        match added {
-            Ok(()) => Ok(id),
-            Err(_) => {
-                state.table.remove(id);
-                Err(Reason::OverloadDescriptors)
-            }
-        }
+        added.map_err(|_| {
+            state.table.remove(id);
+            Reason::OverloadDescriptors
+        })
     }
 
     fn receive_from_backend(&self, state: &mut State, id: FlowId, batch: &mut Batch) -> usize {
@@ -153,7 +155,7 @@ impl Datagrams {
     }
 
     /// Counts a flow that gave way. Those that had no reply are as many as somebody likes to make up, and have no line.
-    fn evicted(&self, sockets: &Slab<Listening>, left: Option<Left<Flow>>) {
+    pub(super) fn evicted(&self, sockets: &Slab<Listening>, left: Option<Left<Flow>>) {
         let Some(left) = left else { return };
         self.context().metrics.borrow_mut().counters.udp_flows_evicted += 1;
         let is_logged = left.class > Class::Unreplied;

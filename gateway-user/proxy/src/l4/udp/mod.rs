@@ -1,10 +1,13 @@
 //! UDP: datagrams of one client and port go to one backend, and its datagrams back, for as long as either comes.
 
+mod adopt;
 mod class;
 mod flow;
 mod forward;
+mod handed;
 mod list;
 mod server;
 mod table;
 
+pub use handed::{Adopted, HandedFlow, HandedOver};
 pub(crate) use server::Datagrams;

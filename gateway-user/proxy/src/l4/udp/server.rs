@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_io::{
-    Batch, Driver, Interest, ReadySet, now, pause, prepare_datagrams, sleep, spawn, stop_receiving,
+    Batch, Driver, Interest, ReadySet, now, pause, prepare_datagrams, sleep, socket_cookie, spawn,
+    stop_receiving,
 };
 use gateway_ir::Endpoints;
 use slab::Slab;
@@ -40,19 +41,30 @@ pub(super) struct State {
     pub(super) interest: Option<Interest>,
     pub(super) sockets: Slab<Listening>,
     pub(super) table: FlowTable<Box<str>, Flow>,
+    /// False once another process receives from the sockets.
+    pub(super) receives: bool,
     idle: Duration,
 }
 
 pub(super) struct Listening {
     pub(super) socket: UdpSocket,
     pub(super) local: SocketAddr,
+    /// The kernel's number of the socket.
+    pub(super) cookie: u64,
+}
+
+impl Listening {
+    /// The token of the socket at a place.
+    pub(super) fn token(place: usize) -> u64 {
+        LISTENING | place as u64
+    }
 }
 
 impl Datagrams {
     pub(crate) fn new(worker: Rc<Worker>) -> Rc<Self> {
         let limits = worker.context.config.udp;
         let table = FlowTable::new(FlowLimits { flows: limits.flows, per_client: limits.flows_per_client });
-        let state = State { interest: None, sockets: Slab::new(), table, idle: limits.idle };
+        let state = State { interest: None, sockets: Slab::new(), table, receives: true, idle: limits.idle };
         Rc::new(Self { worker, state: RefCell::new(state) })
     }
 
@@ -62,7 +74,7 @@ impl Datagrams {
     /// The system has no room for one more.
     pub(crate) fn add(self: &Rc<Self>, socket: UdpSocket) -> std::io::Result<()> {
         prepare_datagrams(&socket)?;
-        let local = socket.local_addr()?;
+        let (local, cookie) = (socket.local_addr()?, socket_cookie(&socket)?);
         let mut state = self.state.borrow_mut();
         if state.interest.is_none() {
             let set = ReadySet::new()?;
@@ -73,9 +85,9 @@ impl Datagrams {
         let State { interest, sockets, .. } = &mut *state;
         let place = sockets.vacant_entry();
         if let Some(interest) = interest {
-            interest.add(&socket, LISTENING | place.key() as u64)?;
+            interest.add(&socket, Listening::token(place.key()))?;
         }
-        place.insert(Listening { socket, local });
+        place.insert(Listening { socket, local, cookie });
         Ok(())
     }
 
@@ -90,7 +102,12 @@ impl Datagrams {
             for left in flows {
                 self.ended(&state.sockets, left, Some(Reason::NoListenerForAddress), true);
             }
-            state.sockets.remove(key);
+            let listening = state.sockets.remove(key);
+            // The process before may have it as well, and would keep it in the way of sockets that come later.
+            let _ = stop_receiving(&listening.socket);
+            if let Some(interest) = &state.interest {
+                interest.remove(&listening.socket);
+            }
         }
         self.tell(&state);
     }
@@ -114,6 +131,9 @@ impl Datagrams {
     pub(crate) fn stop(&self) {
         let mut state = self.state.borrow_mut();
         state.idle = state.idle.min(DRAIN_IDLE);
+        if !state.receives {
+            return;
+        }
         for (_, listening) in &state.sockets {
             // One that cannot stop gets datagrams until it is closed, and they are served.
             let _ = stop_receiving(&listening.socket);

@@ -59,6 +59,8 @@ pub(crate) enum NoRoom {
 pub(crate) struct Left<T> {
     pub(crate) key: FlowKey,
     pub(crate) class: Class,
+    /// When a datagram of either side came last.
+    pub(crate) used: Instant,
     pub(crate) flow: T,
 }
 
@@ -230,6 +232,17 @@ impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
         meant.into_iter().filter_map(|index| self.take(index)).collect()
     }
 
+    /// Removes so many flows at most of those of which this holds: the ones that would give way last, and of the same class
+    /// those that were used last. They are in the order of their use.
+    pub(crate) fn remove_most_certain(&mut self, most: usize, is_meant: impl Fn(&T) -> bool) -> Vec<Left<T>> {
+        let meant = self.entries.iter().filter(|(_, entry)| is_meant(&entry.flow));
+        let mut meant: Vec<_> = meant.map(|(index, entry)| (entry.class, entry.used, index)).collect();
+        meant.sort_unstable_by(|one, other| other.cmp(one));
+        meant.truncate(most);
+        meant.sort_unstable_by_key(|(_, used, _)| *used);
+        meant.into_iter().filter_map(|(_, _, index)| self.take(index)).collect()
+    }
+
     /// Moves a flow behind all others of its class. Gives the class that it was of.
     fn used(&mut self, id: FlowId, now: Instant, next: impl Fn(Class) -> Class) -> Option<Class> {
         let entry = self.entries.get_mut(id.index).filter(|entry| entry.serial == id.serial)?;
@@ -297,7 +310,7 @@ impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
             self.groups.remove(&entry.group);
         }
         self.by_key.remove(&entry.key);
-        Some(Left { key: entry.key, class, flow: entry.flow })
+        Some(Left { key: entry.key, class, used: entry.used, flow: entry.flow })
     }
 }
 

@@ -228,3 +228,34 @@ fn a_place_that_is_used_anew_is_another_flow() {
     assert_eq!(new.index, old.index);
     assert!(table.get(old).is_none() && table.get(new).is_some() && old.token() != new.token());
 }
+
+#[test]
+fn the_most_certain_flows_are_removed_first_in_the_order_of_their_use() {
+    let mut table = FlowTable::new(FlowLimits { flows: 100, per_client: 100 });
+    let begun = Instant::now();
+    let at = |second| begun + Duration::from_secs(second);
+    let mut begin = |client: u8, class: Class, second| {
+        let id = table.insert(key(client, 1, 0), 0, address(client), at(second), client);
+        if class > Class::Unreplied {
+            table.backend_sent(id, at(second));
+        }
+        if class > Class::Replied {
+            table.client_sent(id, at(second));
+        }
+    };
+    begin(1, Class::Confirmed, 1);
+    begin(2, Class::Unreplied, 9);
+    begin(3, Class::Confirmed, 3);
+    begin(4, Class::Replied, 8);
+    begin(5, Class::Confirmed, 2);
+    begin(6, Class::Confirmed, 7);
+    let mut removed = |most| {
+        let left = table.remove_most_certain(most, |client| *client != 6);
+        left.into_iter().map(|left| left.flow).collect::<Vec<_>>()
+    };
+    assert_eq!(removed(2), [5, 3]);
+    assert_eq!(removed(2), [1, 4]);
+    assert_eq!(removed(9), [2]);
+    assert!(removed(9).is_empty(), "it is not meant");
+    assert_eq!(table.len(), 1);
+}
