@@ -17,7 +17,7 @@ use crate::handoff::{
     Steering,
 };
 use crate::instance::Instance;
-use crate::workers::Workers;
+use crate::workers::{GivenUp, Workers};
 
 /// Limit for a configuration that is just being made live.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ impl HandoffState<'_> {
                 geteuid()
             );
         }
-        let (items, group) = match self.collect().await {
+        let (items, group) = match self.collect(request.peer.datagrams).await {
             Ok(collected) => collected,
             Err(failure) => {
                 warn!("{peer} cannot take over: {failure}");
@@ -67,7 +67,7 @@ impl HandoffState<'_> {
         let offer = self.offer(request.protocol, items.len());
         request.accept(Handoff { offer, items, outcome });
         let failure = match ended.await {
-            Ok(Ok(release)) => match self.check_release(&release) {
+            Ok(Ok(release)) => match self.let_go(&release).await {
                 Ok(()) => {
                     info!("{peer} serves; draining");
                     return Some(release);
@@ -85,6 +85,45 @@ impl HandoffState<'_> {
         self.engine.resume();
         warn!("{peer} did not take over, so this process serves on: {failure}");
         None
+    }
+
+    /// Sees that the new process is still there, and gives it flows of datagrams.
+    async fn let_go(&self, release: &Release) -> Result<(), HandoffError> {
+        self.check_release(release)?;
+        match release.flows {
+            Some(most) if self.instance.is_ours() => self.hand_over_flows(release, most).await,
+            // It has given us up, serves from our sockets already, and hears nothing of flows.
+            Some(_) => {
+                self.workers.hand_over_flows(0).await;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the new process flows, and the datagrams of all clients. If it ends meanwhile everything is as before.
+    async fn hand_over_flows(&self, release: &Release, most: usize) -> Result<(), HandoffError> {
+        let GivenUp { flows, kept } = self.workers.hand_over_flows(most).await;
+        let all = flows.iter().map(Vec::len).sum::<usize>();
+        let (flows, sent, result) = release.send_flows(flows, kept).await;
+        handoff::stop_at("flows");
+        if let Err(failure) = self.check_release(release) {
+            self.workers.adopt_flows(Vec::new(), flows, true).await;
+            return Err(failure);
+        }
+        if let Err(error) = result {
+            warn!("{} of {all} flows of datagrams were not handed over, and end here: {error}", all - sent);
+            let mut sent = sent;
+            let rest = flows.into_iter().map(|mut flows| {
+                let gone = sent.min(flows.len());
+                sent -= gone;
+                flows.split_off(gone)
+            });
+            self.workers.adopt_flows(Vec::new(), rest.collect(), false).await;
+        } else if all + kept > 0 {
+            info!("{all} flows of datagrams were handed over, and {kept} stay here until they end");
+        }
+        Ok(())
     }
 
     /// True if the new process, which was ready once, still is. This process may have been stopped meanwhile,
@@ -113,8 +152,8 @@ impl HandoffState<'_> {
     }
 
     /// Duplicates of all that is handed over, while no configuration changes it; and one of the workers' own
-    /// sockets.
-    async fn collect(&self) -> Result<(Items, Option<TcpListener>), HandoffError> {
+    /// sockets. Those for `datagrams` go to whom receives from them.
+    async fn collect(&self, datagrams: bool) -> Result<(Items, Option<TcpListener>), HandoffError> {
         let held = tokio::time::timeout(HOLD_TIMEOUT, self.engine.hold()).await;
         held.map_err(|_| {
             HandoffError::new(Reason::Busy, "it is making a configuration live that takes long")
@@ -155,6 +194,21 @@ impl HandoffState<'_> {
                 socket.into(),
             ));
         }
+        if datagrams {
+            self.collect_datagrams(&mut items).map_err(none_left)?;
+        }
         Ok((items, group))
+    }
+
+    fn collect_datagrams(&self, items: &mut Items) -> std::io::Result<()> {
+        let mut before = None;
+        let mut slot = 0;
+        for socket in self.steering.lend_datagrams()? {
+            let address = socket.local_addr()?;
+            slot = if before == Some(address) { slot + 1 } else { 0 };
+            before = Some(address);
+            items.push((Item::Datagrams { slot, address }, socket.into()));
+        }
+        Ok(())
     }
 }

@@ -248,7 +248,9 @@ impl Parts {
         take_tickets(config.tickets.as_ref(), self.tickets.as_deref());
         let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
-        let taking_over = self.handoff_client.map(|client| TakingOver::new(client, steering.path()));
+        let most_flows = self.capacity.flows_at_once(config.udp.flows, places.len());
+        let taking_over =
+            self.handoff_client.map(|client| TakingOver::new(client, steering.path(), most_flows));
         if fault::is_injected("requests") {
             gateway_proxy::watch_fault_files();
         }

@@ -4,6 +4,8 @@
 mod ending;
 mod serving;
 
+use std::collections::BTreeMap;
+use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,14 +16,17 @@ use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
 use gateway_control::stream::Following;
 use gateway_io::file::FileThread;
-use gateway_proxy::worker::Heartbeat;
+use gateway_io::socket_cookie;
+use gateway_proxy::worker::{HandedFlow, Heartbeat};
 use gateway_steer::SteeringPath;
 use tracing::{error, info, warn};
 
 use self::ending::{after_take_over, drain};
 use crate::admin::{Facts, ProbeServer, Shared, Sockets};
 use crate::flags::Settings;
-use crate::handoff::{self, FailureCounters, HandoffClient, HandoffServer, Name, Release, Steering};
+use crate::handoff::{
+    self, FailureCounters, FlowTotals, HandoffClient, HandoffServer, Name, ReceivedFlows, Release, Steering,
+};
 use crate::helper::HelperWatch;
 use crate::instance::Instance;
 use crate::membership::Membership;
@@ -64,13 +69,15 @@ pub(crate) struct TakingOver {
     pub(crate) handoff_client: HandoffClient,
     /// True if we accept from its sockets.
     pub(crate) same_sockets: bool,
+    /// Flows of datagrams that this process goes on with at most.
+    pub(crate) most_flows: usize,
 }
 
 impl TakingOver {
     /// From the process at the other end of `handoff_client`, by one that steers on `path`.
-    pub(crate) fn new(handoff_client: HandoffClient, path: &SteeringPath) -> Self {
+    pub(crate) fn new(handoff_client: HandoffClient, path: &SteeringPath, most_flows: usize) -> Self {
         let same_sockets = handoff_client.offer().shares_sockets(path);
-        Self { handoff_client, same_sockets }
+        Self { handoff_client, same_sockets, most_flows }
     }
 }
 
@@ -128,7 +135,7 @@ impl Service<'_> {
 
     /// Makes us the one. False if a signal asked to stop before that.
     async fn take_over(&mut self, taking_over: TakingOver, sockets: &mut Sockets) -> anyhow::Result<bool> {
-        let TakingOver { handoff_client, same_sockets } = taking_over;
+        let TakingOver { handoff_client, same_sockets, most_flows } = taking_over;
         let pid = handoff_client.offer().pid;
         {
             let mut live = pin!(handoff::live(&handoff_client, self.shared.view.clone()));
@@ -148,7 +155,8 @@ impl Service<'_> {
         // From here on there is no way back; a signal has to wait for what becomes of it. Sockets wait for
         // it, so their binds must not change.
         self.engine.hold().await;
-        let took_over = tokio::task::spawn_blocking(move || handoff_client.ready(same_sockets)).await??;
+        let ready = move || handoff_client.ready(same_sockets, most_flows);
+        let (mut took_over, flows) = tokio::task::spawn_blocking(ready).await??;
         // Before anybody can learn that this process is the one: who asks from here on is told of this
         // process.
         sockets.open_admin_socket(self.instance.dir());
@@ -156,6 +164,7 @@ impl Service<'_> {
         let settled = self.steering.finish_takeover();
         self.engine.resume();
         self.workers.listen(settled.listeners);
+        took_over.flows = self.adopt_flows(settled.datagrams, flows).await;
         settled.failed.iter().for_each(|error| error!("{error}"));
         let facts = Facts::clone(&self.shared.facts);
         let steering_detail = settled.path.map_or(facts.steering_detail.clone(), |path| path.to_string());
@@ -167,6 +176,33 @@ impl Service<'_> {
         );
         self.shared.facts = Arc::new(Facts { took_over: Some(took_over), steering_detail, ..facts });
         Ok(true)
+    }
+
+    /// Serves sockets for datagrams, and goes on with the flows over them. Each goes to the worker that has the socket which its
+    /// client's datagrams come to.
+    async fn adopt_flows(&self, sockets: Vec<Vec<UdpSocket>>, received: ReceivedFlows) -> FlowTotals {
+        let ReceivedFlows { flows, broken, kept, .. } = received;
+        let mut slots = BTreeMap::new();
+        for (slot, sockets) in sockets.iter().enumerate() {
+            slots.extend(sockets.iter().filter_map(|socket| Some((socket_cookie(socket).ok()?, slot))));
+        }
+        let mut of_slots: Vec<Vec<HandedFlow>> = sockets.iter().map(|_| Vec::new()).collect();
+        let mut ended = broken;
+        for flow in flows {
+            match slots.get(&flow.listener).and_then(|slot| of_slots.get_mut(*slot)) {
+                Some(of_slot) => of_slot.push(flow),
+                None => ended += 1,
+            }
+        }
+        let adopted = self.workers.adopt_flows(sockets, of_slots, true).await;
+        let totals = FlowTotals { adopted: adopted.flows, ended: ended + adopted.ended, kept };
+        let FlowTotals { adopted, ended, kept } = totals;
+        if adopted + ended + kept > 0 {
+            info!(
+                "flows of datagrams: {adopted} go on here, {ended} ended, {kept} stay in the process before until they end"
+            );
+        }
+        totals
     }
 
     /// Gives up a take-over: the other process has everything.

@@ -1,13 +1,14 @@
 //! All workers of the process: started, addressed by slot, drained together.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use gateway_control::publish::{self, Workers as _};
 use gateway_proxy::metrics::{SeriesKey, WorkerMetrics};
-use gateway_proxy::worker::{DrainLimits, WorkerCommand, WorkerHandle};
+use gateway_proxy::worker::{Adopted, DrainLimits, HandedFlow, HandedOver, WorkerCommand, WorkerHandle};
 use tracing::{error, info, warn};
 
 /// The workers, by slot.
@@ -26,6 +27,15 @@ pub(crate) struct RetiredWorkers {
     pub(crate) lost_connections: u64,
     /// Their counters: sums must not fall when a worker starts from zero.
     pub(crate) metrics: WorkerMetrics,
+}
+
+/// Flows that workers gave up.
+#[derive(Debug, Default)]
+pub(crate) struct GivenUp {
+    /// By slot.
+    pub(crate) flows: Vec<Vec<HandedFlow>>,
+    /// Number of those that they keep.
+    pub(crate) kept: usize,
 }
 
 /// Time after the limit of a drain for a worker to say that it is done.
@@ -83,13 +93,7 @@ impl Workers {
     /// # Errors
     /// A worker does not respond, or no descriptor is left.
     pub(crate) async fn listeners(&self) -> Result<Vec<Vec<TcpListener>>, String> {
-        let asked: Vec<_> = (0..self.count())
-            .map(|slot| {
-                let (reply, response) = oneshot::channel();
-                self.send(slot, WorkerCommand::Listeners { reply });
-                response
-            })
-            .collect();
+        let asked = self.each_asked(|reply| WorkerCommand::Listeners { reply });
         let mut all = Vec::with_capacity(asked.len());
         for (slot, response) in asked.into_iter().enumerate() {
             match tokio::time::timeout(GRACE, response).await {
@@ -107,6 +111,57 @@ impl Workers {
             // To a worker that died: its successor gets other ones.
             self.send(slot, WorkerCommand::Listen { listeners });
         }
+    }
+
+    /// Has every worker leave datagrams to another process, and give up `most` flows at most together. Of one that does not
+    /// respond they stay where they are.
+    pub(crate) async fn hand_over_flows(&self, most: usize) -> GivenUp {
+        let budget = Arc::new(AtomicUsize::new(most));
+        let asked = self.each_asked(|reply| {
+            let budget = Arc::clone(&budget);
+            WorkerCommand::HandOverFlows { budget, reply }
+        });
+        let mut given_up = GivenUp::default();
+        for (slot, response) in asked.into_iter().enumerate() {
+            let HandedOver { flows, kept } = heard(slot, response).await;
+            given_up.flows.push(flows);
+            given_up.kept += kept;
+        }
+        given_up
+    }
+
+    /// Has workers go on with flows and serve sockets for datagrams, by slot; without `receive` another process has their
+    /// clients' datagrams.
+    pub(crate) async fn adopt_flows(
+        &self,
+        sockets: Vec<Vec<UdpSocket>>,
+        flows: Vec<Vec<HandedFlow>>,
+        receive: bool,
+    ) -> Adopted {
+        let (mut sockets, mut flows) = (sockets.into_iter(), flows.into_iter());
+        let asked = self.each_asked(|reply| {
+            let (sockets, flows) = (sockets.next().unwrap_or_default(), flows.next().unwrap_or_default());
+            WorkerCommand::AdoptFlows { sockets, flows, receive, reply }
+        });
+        let mut all = Adopted::default();
+        for (slot, response) in asked.into_iter().enumerate() {
+            let Adopted { flows, ended } = heard(slot, response).await;
+            all = Adopted { flows: all.flows + flows, ended: all.ended + ended };
+        }
+        all
+    }
+
+    /// Sends a command to every worker. The reply of one that has died is dropped.
+    fn each_asked<T>(
+        &self,
+        mut command: impl FnMut(oneshot::Sender<T>) -> WorkerCommand,
+    ) -> Vec<oneshot::Receiver<T>> {
+        let ask = |slot| {
+            let (reply, response) = oneshot::channel();
+            self.send(slot, command(reply));
+            response
+        };
+        (0..self.count()).map(ask).collect()
     }
 
     /// Has every worker tell its clients that a drain has begun, and serve on.
@@ -150,6 +205,18 @@ impl Workers {
             if worker.is_some_and(|worker| worker.join().is_err()) {
                 error!(slot, "the worker had panicked");
             }
+        }
+    }
+}
+
+/// The reply of a worker; nothing of one that died or does not respond.
+async fn heard<T: Default>(slot: usize, response: oneshot::Receiver<T>) -> T {
+    match tokio::time::timeout(GRACE, response).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(_)) => T::default(),
+        Err(_) => {
+            warn!(slot, "the worker does not respond");
+            T::default()
         }
     }
 }

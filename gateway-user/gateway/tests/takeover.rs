@@ -3,6 +3,8 @@
 mod common;
 #[path = "takeover/datagrams.rs"]
 mod datagrams;
+#[path = "takeover/flows.rs"]
+mod flows;
 #[path = "takeover/hangs.rs"]
 mod hangs;
 #[path = "takeover/kills.rs"]

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Facts, Readiness, Shared};
-use crate::handoff::TookOver;
+use crate::handoff::{FlowTotals, TookOver};
 use crate::logging::LogControl;
 use crate::workers::Workers;
 
@@ -161,6 +161,7 @@ pub(super) fn facts() -> Facts {
             pod: None,
             version: "0.0.9".to_owned(),
             took: Duration::from_millis(1_500),
+            flows: FlowTotals { adopted: 12, ended: 1, kept: 3 },
         }),
         settings: Vec::new(),
     }

@@ -24,6 +24,7 @@ use super::exposition::Exposition;
 use super::gone::GoneSeries;
 use super::{Shared, members, series, servers, streams, watches};
 use crate::cmd::version::VERSIONS;
+use crate::handoff::FlowTotals;
 use crate::workers::RetiredWorkers;
 
 /// Limit for a worker's response to a scrape; one that is late is left out of this scrape.
@@ -270,6 +271,14 @@ fn process(page: &mut Exposition, shared: &Shared, retired: &RetiredWorkers, res
         page.sample(&[("from_pid", &pid), ("from_version", &took_over.version)], 1);
         page.gauge("sluice_takeover_seconds", "From asking it to hand over to being the only one.");
         page.sample(&[], took_over.took.as_secs_f64());
+        let FlowTotals { adopted, ended, kept } = took_over.flows;
+        page.gauge(
+            "sluice_takeover_flows",
+            "Flows of datagrams that the process before had: that go on in this one, ended, or stayed there until they end.",
+        );
+        for (outcome, count) in [("adopted", adopted), ("ended", ended), ("kept", kept)] {
+            page.sample(&[("outcome", outcome)], count as u64);
+        }
     }
     page.counter(
         "sluice_takeover_failures_total",

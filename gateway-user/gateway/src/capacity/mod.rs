@@ -73,6 +73,13 @@ impl Capacity {
         Bounds { connections, buffers, text }
     }
 
+    /// Flows of datagrams that a process which starts, and has no connection yet, takes from the one before: for a third of its
+    /// descriptors, and no more than its workers may have.
+    pub(crate) fn flows_at_once(&self, most: usize, workers: usize) -> usize {
+        let third = self.open_files.saturating_sub(RESERVED_DESCRIPTORS) / 3;
+        usize::try_from(third).unwrap_or(usize::MAX).min(most.saturating_mul(workers))
+    }
+
     fn by_memory(&self, workers: usize) -> usize {
         let all = self.memory.bytes / PARTS / CONNECTION_BYTES;
         share(all, workers).clamp(LEAST_CONNECTIONS, 1_000_000)
@@ -116,6 +123,17 @@ mod tests {
         assert_eq!(most(&[], 2, 1 << 20, 256 << 20), 2_048, "64 MiB of 16 KiB, for two");
         assert_eq!(most(&[], 2, 20_256, 1), 16);
         assert_eq!(most(&[("max-connections", "7")], 2, 20_256, 1), 7, "who asks gets it");
+    }
+
+    #[test]
+    fn flows_of_the_process_before_take_a_third_of_what_is_free() {
+        let taken = |open_files, most, workers| {
+            let memory = MemoryLimit { bytes: 1 << 30, cgroup: None };
+            Capacity { open_files, memory }.flows_at_once(most, workers)
+        };
+        assert_eq!(taken(1_024, 10_000, 2), 256);
+        assert_eq!(taken(1 << 20, 100, 2), 200);
+        assert_eq!(taken(100, 100, 2), 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::Name;
 use super::channel::Channel;
+use super::flows::ReceivedFlows;
 use super::injected::{self, limit};
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage, Steering};
 use super::tickets;
@@ -67,6 +68,19 @@ pub(crate) struct TookOver {
     pub(crate) version: String,
     /// From asking to being the only one.
     pub(crate) took: Duration,
+    /// Its flows of datagrams.
+    pub(crate) flows: FlowTotals,
+}
+
+/// Numbers of flows of datagrams in a hot restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FlowTotals {
+    /// Flows that go on here, from the ports that they had.
+    pub(crate) adopted: usize,
+    /// Flows that were handed over and have no listener, route or endpoint any more, or no place.
+    pub(crate) ended: usize,
+    /// Flows that the old process keeps until they end.
+    pub(crate) kept: usize,
 }
 
 /// Asks whoever listens at `path` to hand over to a process that goes on as `user`.
@@ -78,8 +92,9 @@ pub(crate) fn ask(path: &Path, user: u32) -> HandoffReply {
         let (version, Name { pid, pod }) = (injected::version(), Name::own());
         let Range { oldest, newest: protocol } = Range::ours();
         let oldest = Some(oldest).filter(|oldest| *oldest != protocol);
-        let (admin_socket, user) = (true, Some(user));
-        let hello = ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user };
+        let (admin_socket, user, datagrams) = (true, Some(user), true);
+        let hello =
+            ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user, datagrams };
         channel.send(&hello, &[])?;
         let offer = match next(&channel, limit("receive", RECEIVE_TIMEOUT))? {
             (ServerMessage::Offer(offer), _) => offer,
@@ -144,6 +159,9 @@ impl Received {
             Item::Worker { .. } => self.steering.workers.push(listening(descriptor, None)?),
             Item::Bind { address, .. } => self.steering.binds.push(listening(descriptor, Some(address))?),
             Item::Placeholder { address } => self.steering.placeholders.push(bound(descriptor, address)?),
+            Item::Datagrams { address, .. } => {
+                self.steering.datagrams.push(receiving(descriptor, address)?);
+            }
             // Without them clients make a full handshake: no reason not to take over.
             Item::Tickets => match tickets::read(descriptor) {
                 Ok(exported) => self.tickets = Some(exported),
@@ -194,7 +212,7 @@ fn listening(descriptor: OwnedFd, said: Option<SocketAddr>) -> io::Result<TcpLis
     }
     let socket = TcpListener::from(descriptor);
     if let Some(said) = said {
-        must_be_at(&socket, said)?;
+        must_be_at(socket.local_addr()?, said)?;
     }
     Ok(socket)
 }
@@ -205,15 +223,25 @@ fn bound(descriptor: OwnedFd, said: SocketAddr) -> io::Result<TcpListener> {
         return Err(io::Error::other("it sent a listening socket for one that only holds a port"));
     }
     let socket = TcpListener::from(descriptor);
-    must_be_at(&socket, said)?;
+    must_be_at(socket.local_addr()?, said)?;
     Ok(socket)
 }
 
-fn must_be_at(socket: &TcpListener, said: SocketAddr) -> io::Result<()> {
-    match socket.local_addr()? {
-        address if address == said => Ok(()),
-        address => Err(io::Error::other(format!("it sent a socket of {address} for another address"))),
+/// A UDP socket that is bound to an address.
+fn receiving(descriptor: OwnedFd, said: SocketAddr) -> io::Result<UdpSocket> {
+    if rustix::net::sockopt::socket_type(&descriptor)? != rustix::net::SocketType::DGRAM {
+        return Err(io::Error::other("it sent a descriptor that is no socket for datagrams"));
     }
+    let socket = UdpSocket::from(descriptor);
+    must_be_at(socket.local_addr()?, said)?;
+    Ok(socket)
+}
+
+fn must_be_at(address: SocketAddr, said: SocketAddr) -> io::Result<()> {
+    if address == said {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it sent a socket of {address} for another address")))
 }
 
 impl HandoffClient {
@@ -224,11 +252,11 @@ impl HandoffClient {
 
     /// Says that we are ready, and waits until the old process has let go. From the moment at which it can be
     /// heard saying so, we are the one: an old process that has died has let go, and one that hangs will as
-    /// soon as it runs again.
+    /// soon as it runs again. Gives the flows of datagrams that it handed over, `most` at most.
     ///
     /// # Errors
     /// The old process took its offer back, or its last message cannot be received or read.
-    pub(crate) fn ready(self, same_sockets: bool) -> anyhow::Result<TookOver> {
+    pub(crate) fn ready(self, same_sockets: bool, most: usize) -> anyhow::Result<(TookOver, ReceivedFlows)> {
         let Self { channel, offer: Offer { pid, pod, version, .. }, begun } = self;
         let gone = |error: &io::Error| {
             use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
@@ -236,8 +264,9 @@ impl HandoffClient {
         };
         // It fails once the old process has taken its offer back, which its last word then says; or if it has
         // died.
-        let heard = channel.send(&ClientMessage::Ready { same_sockets }, &[]).is_ok();
-        match next(&channel, limit("release", RELEASE_TIMEOUT)) {
+        let heard = channel.send(&ClientMessage::Ready { same_sockets, flows: most }, &[]).is_ok();
+        let mut received = ReceivedFlows::at_most(most);
+        match last_word(&channel, &mut received) {
             Ok((ServerMessage::Released, _)) => {}
             Ok((ServerMessage::Refused { reason, .. }, _)) => {
                 bail!("sluice (pid {pid}) took its offer back: {reason}")
@@ -255,19 +284,36 @@ impl HandoffClient {
                     .with_context(|| format!("sluice (pid {pid}) does not release its sockets"));
             }
         }
-        Ok(TookOver { pid, pod, version, took: begun.elapsed() })
+        let flows = FlowTotals::default();
+        Ok((TookOver { pid, pod, version, took: begun.elapsed(), flows }, received))
+    }
+}
+
+/// The message that ends a take-over, after all flows.
+fn last_word(channel: &Channel, received: &mut ReceivedFlows) -> io::Result<(ServerMessage, Vec<OwnedFd>)> {
+    loop {
+        match next(channel, limit("release", RELEASE_TIMEOUT))? {
+            (ServerMessage::Flows { flows, kept }, descriptors) => {
+                received.add(flows, kept, descriptors)?;
+            }
+            last => return Ok(last),
+        }
     }
 }
 
 /// Keeps the connection until the old process has let go or died: it tells by it that we still run.
 fn wait_beside(channel: Channel, pid: u32) -> io::Result<()> {
     let waiting = move || {
-        while let Err(error) = channel.receive::<ServerMessage>(RELEASE_TIMEOUT) {
-            if error.kind() != io::ErrorKind::TimedOut {
-                return info!("sluice (pid {pid}) has ended");
+        loop {
+            match channel.receive(RELEASE_TIMEOUT) {
+                Ok((ServerMessage::Released, _)) => {
+                    return info!("sluice (pid {pid}) has released its sockets");
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Err(_) => return info!("sluice (pid {pid}) has ended"),
             }
         }
-        info!("sluice (pid {pid}) has released its sockets");
     };
     std::thread::Builder::new().name("sluice-letting-go".to_owned()).spawn(waiting).map(drop)
 }

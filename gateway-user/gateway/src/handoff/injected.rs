@@ -10,7 +10,7 @@
 //! | `layout=N` | the layout of maps and pins |
 //!
 //! Points of the new process are `asking` (nothing is asked for yet), `received` (the sockets are in hand), `attached` (its programs are) and `live` (its configuration is); of
-//! the old one `letting-go` (it has heard that the new one is ready), where its control thread hangs.
+//! the old one, where its control thread hangs, `letting-go` (it has heard that the new one is ready) and `flows` (it has sent flows of datagrams).
 
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::flow_record::FlowRecord;
 use super::injected;
 
 /// Newest version of everything in this file that is spoken here.
@@ -75,12 +76,18 @@ pub(super) enum ClientMessage {
         /// of sockets alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<u32>,
+        /// It receives datagrams from the old process's sockets; others make their own beside those.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        datagrams: bool,
     },
     /// Its configuration is live and steered: the old process is to let go.
     Ready {
         /// True if it accepts from the old process's sockets. If not, handshakes that began there can only
         /// end there.
         same_sockets: bool,
+        /// Flows of datagrams that it goes on with at most.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        flows: usize,
     },
     /// Of a newer version.
     #[serde(other)]
@@ -102,6 +109,13 @@ pub(super) enum ServerMessage {
     Offer(Offer),
     /// Some of it, with descriptors.
     Items { items: Vec<Item> },
+    /// Flows of datagrams, each with its socket, for one that is ready and takes some.
+    Flows {
+        /// They come in the order of their use, over each worker.
+        flows: Vec<FlowRecord>,
+        /// Flows that the old process keeps until they end.
+        kept: usize,
+    },
     /// The old process accepts nothing any more and serves no probe; the new process is the one.
     Released,
     /// Of a newer version.
@@ -130,6 +144,10 @@ pub(crate) struct Offer {
     /// The pod that the old process runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pod: Option<String>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Of old processes that do not say.
@@ -163,6 +181,8 @@ pub(crate) enum Item {
     Bind { slot: usize, address: SocketAddr },
     /// A socket that is bound to an address and port that kernel programs steer, and does not listen.
     Placeholder { address: SocketAddr },
+    /// A socket for datagrams, by its place in the group of its address.
+    Datagrams { slot: usize, address: SocketAddr },
     /// Memory with the keys of session tickets, which older processes have of their own each.
     Tickets,
     /// Of a newer version, for something that this one does not do.
@@ -185,14 +205,23 @@ mod tests {
     fn version_1_is_byte_for_byte_what_it_always_was() {
         let hello = |protocol, oldest, version: &str, admin_socket| {
             let (pod, user, version) = (None, None, version.into());
-            ClientMessage::Hello { protocol, oldest, version, pid: 7, admin_socket, pod, user }
+            ClientMessage::Hello {
+                protocol,
+                oldest,
+                version,
+                pid: 7,
+                admin_socket,
+                pod,
+                user,
+                datagrams: false,
+            }
         };
         is(hello(1, None, "0.1.0", false), r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7}"#);
         is(
             hello(3, Some(1), "3.0.0", true),
             r#"{"kind":"hello","protocol":3,"oldest":1,"version":"3.0.0","pid":7,"admin_socket":true}"#,
         );
-        is(ClientMessage::Ready { same_sockets: true }, r#"{"kind":"ready","same_sockets":true}"#);
+        is(ClientMessage::Ready { same_sockets: true, flows: 0 }, r#"{"kind":"ready","same_sockets":true}"#);
         is(
             ServerMessage::Refused { reason: "it is busy".into(), ends: false },
             r#"{"kind":"refused","reason":"it is busy"}"#,
@@ -251,10 +280,14 @@ mod tests {
                 admin_socket: true,
                 pod: pod.clone(),
                 user,
+                datagrams: false,
             },
             r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7,"admin_socket":true,"pod":"sluice-x2x4z","user":65532}"#,
         );
-        is(ClientMessage::Ready { same_sockets: false }, r#"{"kind":"ready","same_sockets":false}"#);
+        is(
+            ClientMessage::Ready { same_sockets: false, flows: 0 },
+            r#"{"kind":"ready","same_sockets":false}"#,
+        );
         let (serial, made, steering, items) = (2, false, Steering::Ebpf, 9);
         is(
             ServerMessage::Offer(Offer { protocol: 1, version, pid: 7, serial, made, steering, items, pod }),
@@ -272,6 +305,21 @@ mod tests {
             ServerMessage::Items { items: vec![Item::Tickets] },
             r#"{"kind":"items","items":[{"kind":"tickets"}]}"#,
         );
+        let address = "[::]:53".parse().unwrap();
+        is(
+            ServerMessage::Items { items: vec![Item::Datagrams { slot: 1, address }] },
+            r#"{"kind":"items","items":[{"kind":"datagrams","slot":1,"address":"[::]:53"}]}"#,
+        );
+        is(
+            ClientMessage::Ready { same_sockets: true, flows: 9 },
+            r#"{"kind":"ready","same_sockets":true,"flows":9}"#,
+        );
+        let (version, pod, user) = ("0.1.0".to_owned(), None, None);
+        let (protocol, oldest, pid, admin_socket, datagrams) = (1, None, 7, false, true);
+        is(
+            ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user, datagrams },
+            r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7,"datagrams":true}"#,
+        );
     }
 
     #[test]
@@ -279,8 +327,16 @@ mod tests {
         let hello = r#"{"kind":"hello","protocol":2,"oldest":1,"version":"2","pid":7,"more":[1]}"#;
         let hello: ClientMessage = serde_json::from_str(hello).unwrap();
         let (version, admin_socket, pod, user) = ("2".into(), false, None, None);
-        let expected =
-            ClientMessage::Hello { protocol: 2, oldest: Some(1), version, pid: 7, admin_socket, pod, user };
+        let expected = ClientMessage::Hello {
+            protocol: 2,
+            oldest: Some(1),
+            version,
+            pid: 7,
+            admin_socket,
+            pod,
+            user,
+            datagrams: false,
+        };
         assert_eq!(hello, expected);
         assert_eq!(
             serde_json::from_str::<ClientMessage>(r#"{"kind":"gimme","x":{}}"#).unwrap(),

@@ -10,6 +10,8 @@
 mod channel;
 mod client;
 mod failures;
+mod flow_record;
+mod flows;
 mod injected;
 mod message;
 mod server;
@@ -19,8 +21,9 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-pub(crate) use client::{HandoffClient, HandoffReply, Received, TookOver, ask, live};
+pub(crate) use client::{FlowTotals, HandoffClient, HandoffReply, Received, TookOver, ask, live};
 pub(crate) use failures::{FailureCounters, HandoffError, Reason};
+pub(crate) use flows::ReceivedFlows;
 pub(crate) use injected::{number as injected_number, stop_at, version};
 pub(crate) use message::{Item, Offer, Steering};
 pub(crate) use server::{Handoff, HandoffServer, Release, Request};

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_channel::oneshot;
+use gateway_proxy::worker::HandedFlow;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::mpsc as async_mpsc;
 use tracing::{debug, warn};
@@ -21,6 +22,7 @@ use tracing::{debug, warn};
 use super::Name;
 use super::channel::{Channel, MAX_DESCRIPTORS, listen};
 use super::failures::{FailureCounters, HandoffError, Reason};
+use super::flows;
 use super::injected::limit;
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage};
 use crate::state_dir;
@@ -45,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) admin_socket: bool,
     /// It is root, and of a version that stays so and leaves sockets to their owner.
     pub(crate) stays_root: bool,
+    /// It receives datagrams from our sockets.
+    pub(crate) datagrams: bool,
 }
 
 /// A request to take over. Dropping it refuses.
@@ -71,6 +75,8 @@ pub(crate) struct Release {
     pub(crate) same_sockets: bool,
     /// It opens an admin socket in place of ours.
     pub(crate) opens_admin_socket: bool,
+    /// Flows that it goes on with at most; `None` if it makes sockets for datagrams beside ours.
+    pub(crate) flows: Option<usize>,
     channel: Arc<Channel>,
     handed: Arc<AtomicBool>,
 }
@@ -81,6 +87,12 @@ pub(crate) struct HandoffServer {
     listener: Arc<OwnedFd>,
     wake: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The word of a new process that is ready.
+struct Ready {
+    same_sockets: bool,
+    flows: usize,
 }
 
 /// The one that is being served, of which there is one at a time.
@@ -218,9 +230,13 @@ fn converse(channel: &Arc<Channel>, context: &ServerContext) {
 /// The process that asks, and the version of the messages that both speak.
 fn greet(channel: &Channel) -> Result<(Peer, u32), HandoffError> {
     let (protocol, oldest, peer) = match channel.receive(HELLO_TIMEOUT) {
-        Ok((ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user }, _)) => {
+        Ok((
+            ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user, datagrams },
+            _,
+        )) => {
             let stays_root = user.is_none() && channel.peer_is_root();
-            (protocol, oldest, Peer { version, name: Name { pid, pod }, admin_socket, stays_root })
+            let name = Name { pid, pod };
+            (protocol, oldest, Peer { version, name, admin_socket, stays_root, datagrams })
         }
         Ok(_) => return Err(HandoffError::new(Reason::Protocol, "a take-over begins with hello")),
         Err(error) => return Err(HandoffError::new(Reason::Lost, error.to_string())),
@@ -242,7 +258,7 @@ fn hand_over(
 ) -> Result<(), HandoffError> {
     let stopping = || HandoffError::new(Reason::Stopping, "it is about to end");
     let (response, received) = mpsc::channel();
-    let (name, opens_admin_socket) = (peer.name.clone(), peer.admin_socket);
+    let (name, opens_admin_socket, datagrams) = (peer.name.clone(), peer.admin_socket, peer.datagrams);
     context.requests.send(Request { peer, protocol, response }).map_err(|_| stopping())?;
     let Handoff { offer, items, outcome } = match received.recv_timeout(COLLECT_TIMEOUT) {
         Ok(handoff) => handoff?,
@@ -250,12 +266,14 @@ fn hand_over(
         Err(RecvTimeoutError::Timeout) => return Err(HandoffError::new(Reason::Busy, "it is busy")),
     };
     match give(channel, offer, &items) {
-        Ok(same_sockets) => {
+        Ok(Ready { same_sockets, flows }) => {
             // The new process has its own by now; ours must not keep sockets open that workers close.
             drop(items);
             context.handed.store(true, Ordering::SeqCst);
             let (channel, handed) = (Arc::clone(channel), Arc::clone(&context.handed));
-            let _ = outcome.send(Ok(Release { name, same_sockets, opens_admin_socket, channel, handed }));
+            let flows = datagrams.then_some(flows);
+            let _ =
+                outcome.send(Ok(Release { name, same_sockets, opens_admin_socket, flows, channel, handed }));
         }
         Err(failure) => {
             // Before the connection ends: an old process that ends without a message has died, and the new
@@ -269,7 +287,7 @@ fn hand_over(
 }
 
 /// Sends everything and waits for the new process to be ready; says why it is not.
-fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bool, HandoffError> {
+fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<Ready, HandoffError> {
     let lost =
         |error: io::Error| HandoffError::new(Reason::Lost, format!("the connection to it failed: {error}"));
     channel.send(&ServerMessage::Offer(offer), &[]).map_err(lost)?;
@@ -289,7 +307,7 @@ fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bo
             heard => heard,
         };
         return match heard {
-            Ok((ClientMessage::Ready { same_sockets }, _)) => Ok(same_sockets),
+            Ok((ClientMessage::Ready { same_sockets, flows }, _)) => Ok(Ready { same_sockets, flows }),
             Ok((ClientMessage::Unknown, _)) => continue,
             Ok((ClientMessage::Hello { .. }, _)) => {
                 Err(HandoffError::new(Reason::Protocol, "it said hello twice"))
@@ -330,6 +348,24 @@ impl Release {
     /// True if the new process still runs; until it is told that it is alone it keeps the connection.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.channel.has_ended()
+    }
+
+    /// Sends flows, and how many are kept here; off the calling thread, since it may take long. Gives them back, with the number
+    /// of those that were sent and the error that ended it.
+    pub(crate) async fn send_flows(
+        &self,
+        flows: Vec<Vec<HandedFlow>>,
+        kept: usize,
+    ) -> (Vec<Vec<HandedFlow>>, usize, io::Result<()>) {
+        let channel = Arc::clone(&self.channel);
+        let sending = move || {
+            let (sent, result) = flows::send(&channel, flows.iter().flatten(), kept);
+            (flows, sent, result)
+        };
+        match tokio::task::spawn_blocking(sending).await {
+            Ok(done) => done,
+            Err(error) => (Vec::new(), 0, Err(io::Error::other(error))),
+        }
     }
 
     /// Lets the new process be the only one.

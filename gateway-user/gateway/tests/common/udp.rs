@@ -6,6 +6,10 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+/// Asks a server for the port that a datagram comes from.
+#[allow(dead_code)] // each test binary uses a part
+pub(crate) const PORT_PLEASE: &[u8] = b"which port?";
+
 /// Ports of the servers.
 const UDP_SERVER: u16 = 15353;
 const TCP_SERVER: u16 = 15432;
@@ -57,9 +61,11 @@ endpoints: [{{addresses: [127.0.0.1], conditions: {{ready: true}}}}]
 }
 
 /// Starts servers of this network namespace, until the process ends: one responds to queries for names below `example` and
-/// echoes other datagrams, one echoes what comes by connections, one after the other.
-pub(crate) fn start_servers() {
+/// echoes other datagrams but [`PORT_PLEASE`], one echoes what comes by connections, one after the other. Gives the first one's
+/// socket.
+pub(crate) fn start_servers() -> UdpSocket {
     let datagrams = UdpSocket::bind(("127.0.0.1", UDP_SERVER)).unwrap();
+    let server = datagrams.try_clone().unwrap();
     thread::spawn(move || {
         let mut room = vec![0; 65_536];
         loop {
@@ -67,7 +73,11 @@ pub(crate) fn start_servers() {
             if let Ok((length, from)) = datagrams.recv_from(&mut room) {
                 let data = &room[..length];
                 let is_query = data.windows(7).any(|part| part == b"example");
-                let response = if is_query { dns_response(data) } else { data.to_vec() };
+                let response = match data {
+                    PORT_PLEASE => from.port().to_string().into_bytes(),
+                    data if is_query => dns_response(data),
+                    data => data.to_vec(),
+                };
                 let _ = datagrams.send_to(&response, from);
             }
         }
@@ -79,6 +89,7 @@ pub(crate) fn start_servers() {
             let _ = io::copy(&mut stream, &mut back);
         }
     });
+    server
 }
 
 /// The response to a DNS query: address 192.0.2.53 for whatever name it asks for (RFC 1035 section 4).
