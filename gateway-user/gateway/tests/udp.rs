@@ -1,6 +1,8 @@
 //! UDP listeners: the whole gateway over YAML, on every steering path and driver, over both families.
 
 mod common;
+#[path = "udp/tenants.rs"]
+mod tenants;
 #[path = "common/udp.rs"]
 mod udp;
 

@@ -22,7 +22,7 @@ pub(crate) use bind_table::bind_table;
 pub(crate) use control::{Control, Place};
 pub(crate) use evictable_slots::{EvictableSlot, EvictableSlots};
 pub(crate) use live::{Live, Outcome, Routed};
-pub(crate) use shares::{Counted, Shared, Shares};
+pub(crate) use shares::{Counted, NamespaceId, ShareId, Shared, Shares};
 
 use crate::ProxyConfig;
 use crate::clock::Clock;

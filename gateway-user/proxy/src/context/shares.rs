@@ -2,6 +2,7 @@
 //! under way. Until then anybody may have all.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,14 @@ pub(crate) struct Shared {
     namespace: Rc<Share>,
     listener: Rc<Share>,
 }
+
+/// A name for the namespace and the listener of some shares, for as long as it is there: no other has it in this worker.
+#[derive(Clone, Debug)]
+pub(crate) struct ShareId(Shared);
+
+/// The same for a namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct NamespaceId(Rc<Share>);
 
 /// A request counted as under way until it is dropped.
 #[derive(Debug)]
@@ -147,6 +156,52 @@ impl Shared {
         self.namespace.begin(now);
         self.listener.begin(now);
         Counted(self.clone())
+    }
+}
+
+impl Shared {
+    /// Their name.
+    pub(crate) fn id(&self) -> ShareId {
+        ShareId(self.clone())
+    }
+}
+
+impl ShareId {
+    /// The namespace.
+    pub(crate) fn namespace(&self) -> NamespaceId {
+        NamespaceId(Rc::clone(&self.0.namespace))
+    }
+
+    fn addresses(&self) -> (usize, usize) {
+        (Rc::as_ptr(&self.0.namespace).addr(), Rc::as_ptr(&self.0.listener).addr())
+    }
+}
+
+impl PartialEq for ShareId {
+    fn eq(&self, other: &Self) -> bool {
+        self.addresses() == other.addresses()
+    }
+}
+
+impl Eq for ShareId {}
+
+impl Hash for ShareId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.addresses().hash(state);
+    }
+}
+
+impl PartialEq for NamespaceId {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for NamespaceId {}
+
+impl Hash for NamespaceId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).addr().hash(state);
     }
 }
 

@@ -87,7 +87,7 @@ impl Datagrams {
         };
         let Place { socket, route } = places.entry(handed.listener).or_insert_with(find).as_ref()?;
         let key = FlowKey { client: handed.client, socket: *socket };
-        let group = &route.routed.listener.text;
+        let group = &route.routed.shared.id();
         let client = context.config.clients.prefix(key.client.ip().to_canonical());
         let used = now().checked_sub(handed.idle).unwrap_or_else(now);
         let left = state.table.make_room(group, client, now()).ok()?;

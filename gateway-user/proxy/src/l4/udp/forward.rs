@@ -86,7 +86,7 @@ impl Datagrams {
 
     fn begin(&self, state: &mut State, key: FlowKey, route: &Route) -> Result<FlowId, Reason> {
         let context = self.context();
-        let group = &route.routed.listener.text;
+        let group = &route.routed.shared.id();
         let client = context.config.clients.prefix(key.client.ip().to_canonical());
         match state.table.make_room(group, client, now()) {
             Ok(left) => self.evicted(&state.sockets, left),
@@ -95,8 +95,13 @@ impl Datagrams {
         }
         let flow = match route.begin(context) {
             // One that may be nobody's has the place, or the descriptor.
-            Err(Reason::OverloadRequests | Reason::OverloadPending | Reason::OverloadDescriptors) => {
-                let left = state.table.give_way(group);
+            Err(
+                reason @ (Reason::OverloadRequests | Reason::OverloadPending | Reason::OverloadDescriptors),
+            ) => {
+                let left = match reason {
+                    Reason::OverloadDescriptors => state.table.give_place(group, now()),
+                    _ => state.table.give_way(group),
+                };
                 self.evicted(&state.sockets, left);
                 route.begin(context)?
             }

@@ -6,6 +6,8 @@ mod flow;
 mod forward;
 mod handed;
 mod list;
+#[cfg(test)]
+mod model;
 mod server;
 mod table;
 

@@ -13,9 +13,9 @@ use gateway_ir::Endpoints;
 use slab::Slab;
 
 use super::flow::Flow;
-use super::table::{FlowKey, FlowLimits, FlowTable, Left};
+use super::table::{FlowKey, FlowLimits, FlowTable, Holder, Left};
 use crate::Reason;
-use crate::context::WorkerContext;
+use crate::context::{NamespaceId, ShareId, WorkerContext};
 use crate::worker::Worker;
 
 /// Messages after which others have a turn, with epoll: what is ready there is received at once, and a flood of datagrams
@@ -40,7 +40,7 @@ pub(super) struct State {
     /// Made with the first socket: most gateways have none.
     pub(super) interest: Option<Interest>,
     pub(super) sockets: Slab<Listening>,
-    pub(super) table: FlowTable<Box<str>, Flow>,
+    pub(super) table: FlowTable<ShareId, Flow>,
     /// False once another process receives from the sockets.
     pub(super) receives: bool,
     idle: Duration,
@@ -51,6 +51,14 @@ pub(super) struct Listening {
     pub(super) local: SocketAddr,
     /// The kernel's number of the socket.
     pub(super) cookie: u64,
+}
+
+impl Holder for ShareId {
+    type Tenant = NamespaceId;
+
+    fn tenant(&self) -> NamespaceId {
+        self.namespace()
+    }
 }
 
 impl Listening {

@@ -19,7 +19,7 @@ const BY_CLIENT: usize = 1;
 
 /// Silence after which a flow gives way though its client was there. Ports are used anew, as resolvers do, so that some flows
 /// only seem to have a client.
-const SILENT_AFTER: Duration = Duration::from_secs(10);
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(10);
 
 /// The ends of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,13 +64,24 @@ pub(crate) struct Left<T> {
     pub(crate) flow: T,
 }
 
-/// Flows of a worker. `G` names the groups that share its places, which are listeners.
+/// The group that a place is counted for: a tenant's routes on a listener.
+pub(crate) trait Holder: Clone + Eq + Hash {
+    /// Names a tenant.
+    type Tenant: Eq + Hash;
+
+    /// The tenant, who may have several groups.
+    fn tenant(&self) -> Self::Tenant;
+}
+
+/// Flows of a worker, whose places groups share.
 #[derive(Debug)]
-pub(crate) struct FlowTable<G, T> {
+pub(crate) struct FlowTable<G: Holder, T> {
     limits: FlowLimits,
     by_key: HashMap<FlowKey, usize>,
     entries: Slab<Entry<G, T>>,
     groups: HashMap<G, Group>,
+    /// Flows of each tenant.
+    tenants: HashMap<G::Tenant, usize>,
     clients: HashMap<IpAddr, Client>,
     serial: u32,
 }
@@ -121,13 +132,14 @@ impl FlowId {
     }
 }
 
-impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
+impl<G: Holder, T> FlowTable<G, T> {
     pub(crate) fn new(limits: FlowLimits) -> Self {
         Self {
             limits,
             by_key: HashMap::new(),
             entries: Slab::new(),
             groups: HashMap::new(),
+            tenants: HashMap::new(),
             clients: HashMap::new(),
             serial: 0,
         }
@@ -170,7 +182,13 @@ impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
         Ok(self.take(index))
     }
 
-    /// Has the oldest flow of a group give way that may, for something else that is scarce.
+    /// Has a flow give way to one of a group, by the order of a table without room, for something else that all share.
+    pub(crate) fn give_place(&mut self, group: &G, now: Instant) -> Option<Left<T>> {
+        let index = self.least(group, now)?;
+        self.take(index)
+    }
+
+    /// Has the oldest flow of a group give way that may, for something that the group has a bound of.
     pub(crate) fn give_way(&mut self, group: &G) -> Option<Left<T>> {
         let index = self.groups.get(group).and_then(Group::least)?;
         self.take(index)
@@ -188,6 +206,7 @@ impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
         let entry = Entry { key, serial, group: group.clone(), client, class, used: now, links, flow };
         let index = self.entries.insert(entry);
         self.by_key.insert(key, index);
+        *self.tenants.entry(group.tenant()).or_default() += 1;
         let group = self.groups.entry(group).or_default();
         group.count += 1;
         group.list(class).push(&mut self.entries, BY_CLASS, index);
@@ -263,22 +282,30 @@ impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
         Some(before)
     }
 
-    /// The flow that gives way to one of `group`: of the group with most flows, so that none takes another's places. Where its
-    /// client is there it gives way only to a group that has two flows less or more.
+    /// The flow that gives way to one of `group`: of the tenant with most flows, and there of the group with most, so that none
+    /// takes another's places. Where its client is there it gives way only to those that have two flows less or more.
     fn least(&self, group: &G, now: Instant) -> Option<usize> {
         let own = self.groups.get(group);
-        let own_count = own.map_or(0, |own| own.count);
-        let largest = self.groups.values().max_by_key(|one| one.count)?;
         let of_own = || {
             let silent =
                 |own: &Group| own.oldest(Class::Confirmed).filter(|index| self.is_silent(*index, now));
             own.and_then(|own| own.least().or_else(|| silent(own)))
         };
-        if largest.count <= own_count {
-            return of_own();
+        let (tenant, most) = self.tenants.iter().max_by_key(|(_, count)| **count)?;
+        let own_tenant = group.tenant();
+        let own_most = self.tenants.get(&own_tenant).copied().unwrap_or_default();
+        let (tenant, more) = match most.saturating_sub(own_most) {
+            0 => (&own_tenant, None),
+            more => (tenant, Some(more)),
+        };
+        let groups = self.groups.iter().filter(|(group, _)| group.tenant() == *tenant);
+        let largest = groups.map(|(_, group)| group).max_by_key(|group| group.count)?;
+        let more = more.unwrap_or_else(|| largest.count.saturating_sub(own.map_or(0, |own| own.count)));
+        match more {
+            0 => of_own(),
+            1 => largest.least().or_else(of_own),
+            _ => largest.least().or_else(|| largest.oldest(Class::Confirmed)).or_else(of_own),
         }
-        let gives = || largest.oldest(Class::Confirmed).filter(|_| largest.count > own_count + 1);
-        largest.least().or_else(gives).or_else(of_own)
     }
 
     fn least_of_client(&self, client: IpAddr, now: Instant) -> Option<usize> {
@@ -306,6 +333,13 @@ impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
             }
         }
         let entry = self.entries.try_remove(index)?;
+        let tenant = entry.group.tenant();
+        if let Some(count) = self.tenants.get_mut(&tenant) {
+            *count -= 1;
+            if *count == 0 {
+                self.tenants.remove(&tenant);
+            }
+        }
         if self.groups.get(&entry.group).is_some_and(|group| group.count == 0) {
             self.groups.remove(&entry.group);
         }
@@ -315,4 +349,5 @@ impl<G: Clone + Eq + Hash, T> FlowTable<G, T> {
 }
 
 #[cfg(test)]
+#[path = "table/tests.rs"] // also for the fuzz target, which has this file elsewhere
 mod tests;
