@@ -2,6 +2,7 @@
 //! readers of HTTP/1.1.
 #![forbid(unsafe_code)]
 
+pub mod flows;
 pub mod forward;
 pub mod readers;
 pub mod sequence;
