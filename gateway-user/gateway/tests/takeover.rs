@@ -15,6 +15,8 @@ mod last_good;
 mod line;
 #[path = "takeover/open_drain.rs"]
 mod open_drain;
+#[path = "takeover/quic.rs"]
+mod quic;
 #[path = "takeover/refused_programs.rs"]
 mod refused_programs;
 #[path = "common/role.rs"]

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) const PORT_PLEASE: &[u8] = b"which port?";
 
 /// Ports of the servers.
-const UDP_SERVER: u16 = 15353;
+pub(crate) const UDP_SERVER: u16 = 15353;
 const TCP_SERVER: u16 = 15432;
 
 /// Gateway `udp` with a UDP and a TCP listener on port 53, and a UDP listener without a route on port 5353.
