@@ -92,7 +92,8 @@ pub(crate) fn ask(path: &Path, user: u32) -> HandoffReply {
         let (version, Name { pid, pod }) = (injected::version(), Name::own());
         let Range { oldest, newest: protocol } = Range::ours();
         let oldest = Some(oldest).filter(|oldest| *oldest != protocol);
-        let (admin_socket, user, datagrams) = (true, Some(user), true);
+        let (admin_socket, user) = (true, Some(user));
+        let datagrams = injected::hands_datagrams_over();
         let hello =
             ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user, datagrams };
         channel.send(&hello, &[])?;

@@ -7,6 +7,7 @@
 //! | `receive=MS`, `release=MS`, `ready=MS` | the limit for a message with sockets, for the old process to let go, or for the new one to be ready, in milliseconds |
 //! | `protocol=N`, `oldest=N` | the newest and the oldest version of the messages that are spoken |
 //! | `version=TEXT` | Sluice's version, as the other process is told |
+//! | `no-datagrams` | speaks as versions do that bind sockets for datagrams beside the old process's |
 //! | `layout=N` | the layout of maps and pins |
 //!
 //! Points of the new process are `asking` (nothing is asked for yet), `received` (the sockets are in hand), `attached` (its programs are) and `live` (its configuration is); of
@@ -74,6 +75,11 @@ pub(super) fn limit(name: &str, usual: Duration) -> Duration {
 /// An injected number.
 pub(crate) fn number<N: FromStr>(name: &str) -> Option<N> {
     words(&format!("{name}=")).first()?.parse().ok()
+}
+
+/// True if sockets for datagrams and flows are handed over, as versions before that do not.
+pub(super) fn hands_datagrams_over() -> bool {
+    words("no-datagrams").is_empty()
 }
 
 /// Sluice's version, or the injected one.

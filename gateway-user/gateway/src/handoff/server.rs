@@ -23,7 +23,7 @@ use super::Name;
 use super::channel::{Channel, MAX_DESCRIPTORS, listen};
 use super::failures::{FailureCounters, HandoffError, Reason};
 use super::flows;
-use super::injected::limit;
+use super::injected::{hands_datagrams_over, limit};
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage};
 use crate::state_dir;
 
@@ -235,7 +235,7 @@ fn greet(channel: &Channel) -> Result<(Peer, u32), HandoffError> {
             _,
         )) => {
             let stays_root = user.is_none() && channel.peer_is_root();
-            let name = Name { pid, pod };
+            let (name, datagrams) = (Name { pid, pod }, datagrams && hands_datagrams_over());
             (protocol, oldest, Peer { version, name, admin_socket, stays_root, datagrams })
         }
         Ok(_) => return Err(HandoffError::new(Reason::Protocol, "a take-over begins with hello")),

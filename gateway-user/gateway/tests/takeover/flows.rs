@@ -208,3 +208,28 @@ fn come_back_if_the_new_process_ends() {
         quiet.iter().for_each(Client::stays);
     });
 }
+
+/// To a version that makes sockets of its own and back: flows begin anew, and no client is without a response for long.
+#[test]
+fn begin_anew_with_older_versions() {
+    const FLAGS: &[&str] = &["--steering", "reuseport", "--io", "epoll"];
+    let flags: &[&str] = Box::leak([FLAGS, &ROOM].concat().into_boxed_slice());
+    with_line("take-flows-old", flags, move |line| {
+        let (both, server) = serve(line);
+        let older = &[("SLUICE_FAULT", "takeover:no-datagrams")];
+        for environment in [&older[..], &[]] {
+            let clients = begin(both, 20);
+            let old = line.begin_upgrade_with(flags, environment);
+            // The one before still sends what its flows' backends say.
+            clients.iter().for_each(|client| client.is_called(&server));
+            clients.iter().for_each(|client| assert_ne!(client.ask(), client.port));
+            assert_eq!(totals(), [0.0; 3]);
+            ended_well(old);
+            begin(both, 4);
+        }
+        // Two of this version again.
+        let clients = begin(both, 20);
+        ended_well(line.begin_upgrade(flags));
+        clients.iter().for_each(Client::stays);
+    });
+}
