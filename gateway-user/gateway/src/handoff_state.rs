@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
+use gateway_proxy::worker::Clients;
 use gateway_tls::Tickets;
 use nix::unistd::geteuid;
 use tracing::{info, warn};
@@ -108,7 +109,7 @@ impl HandoffState<'_> {
         let (flows, sent, result) = release.send_flows(flows, kept).await;
         handoff::stop_at("flows");
         if let Err(failure) = self.check_release(release) {
-            self.workers.adopt_flows(Vec::new(), flows, true).await;
+            self.workers.adopt_flows(Vec::new(), flows, Clients::Here).await;
             return Err(failure);
         }
         if let Err(error) = result {
@@ -119,7 +120,7 @@ impl HandoffState<'_> {
                 sent -= gone;
                 flows.split_off(gone)
             });
-            self.workers.adopt_flows(Vec::new(), rest.collect(), false).await;
+            self.workers.adopt_flows(Vec::new(), rest.collect(), Clients::Elsewhere).await;
         } else if all + kept > 0 {
             info!("{all} flows of datagrams were handed over, and {kept} stay here until they end");
         }

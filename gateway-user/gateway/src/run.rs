@@ -10,6 +10,7 @@ use gateway_control::stream::{Following, ProbeAnswers};
 use gateway_helper::HelperClient;
 use gateway_io::file::FileThread;
 use gateway_io::{Probe, probe, usable_cpus};
+use gateway_proxy::worker::Clients;
 use gateway_steer::{Steering, SteeringPath, without_ipv6};
 use gateway_tls::Tickets;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -107,6 +108,8 @@ struct Parts {
     handoff_client: Option<HandoffClient>,
     /// The socket for those who take over from us, if one was received.
     takeover: Option<std::os::fd::OwnedFd>,
+    /// Where datagrams of clients come to that had flows in that process.
+    clients: Clients,
     /// The keys of session tickets of the process that we take over from.
     tickets: Option<Vec<u8>>,
     confinement: Confinement,
@@ -162,6 +165,10 @@ impl Parts {
             Some(helper) => helper::follow(options, helper),
             None => options,
         };
+        let clients = match received.steering.has_datagrams_for(places.len()) {
+            true => Clients::Here,
+            false => Clients::AnyWorker,
+        };
         let steering_mode = wire::steering_mode(settings.steering);
         let steering = match handoff_client {
             Some(_) => Steering::take_over(steering_mode, options, received.steering),
@@ -200,6 +207,7 @@ impl Parts {
             capabilities,
             handoff_client,
             takeover,
+            clients,
             tickets,
             confinement,
             helper,
@@ -248,12 +256,9 @@ impl Parts {
         take_tickets(config.tickets.as_ref(), self.tickets.as_deref());
         let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
-        let most_flows = self.capacity.flows_at_once(config.udp.flows, places.len());
-        let taking_over =
-            self.handoff_client.map(|client| TakingOver::new(client, steering.path(), most_flows));
-        if fault::is_injected("requests") {
-            gateway_proxy::watch_fault_files();
-        }
+        let flows = (self.capacity.flows_at_once(config.udp.flows, places.len()), self.clients);
+        let taking_over = self.handoff_client.map(|client| TakingOver::new(client, steering.path(), flows));
+        watch_fault_files();
         let first = steering.worker_listeners();
         let steering = SharedSteering::new(steering);
         let mut supervisor = Supervisor::new(WorkerTemplate {
@@ -324,6 +329,13 @@ impl Parts {
         });
         runtime.shutdown_background();
         finish(outcome, &steering, &workers, access_log, (&record, &self.access))
+    }
+}
+
+/// Lets tests plant faults while this process runs, if they said so.
+fn watch_fault_files() {
+    if fault::is_injected("requests") {
+        gateway_proxy::watch_fault_files();
     }
 }
 

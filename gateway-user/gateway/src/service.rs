@@ -17,7 +17,7 @@ use gateway_control::steer::SharedSteering;
 use gateway_control::stream::Following;
 use gateway_io::file::FileThread;
 use gateway_io::socket_cookie;
-use gateway_proxy::worker::{HandedFlow, Heartbeat};
+use gateway_proxy::worker::{Clients, HandedFlow, Heartbeat};
 use gateway_steer::SteeringPath;
 use tracing::{error, info, warn};
 
@@ -71,13 +71,21 @@ pub(crate) struct TakingOver {
     pub(crate) same_sockets: bool,
     /// Flows of datagrams that this process goes on with at most.
     pub(crate) most_flows: usize,
+    /// Where their clients' datagrams come to.
+    pub(crate) clients: Clients,
 }
 
 impl TakingOver {
     /// From the process at the other end of `handoff_client`, by one that steers on `path`.
-    pub(crate) fn new(handoff_client: HandoffClient, path: &SteeringPath, most_flows: usize) -> Self {
+    pub(crate) fn new(
+        handoff_client: HandoffClient,
+        path: &SteeringPath,
+        (most_flows, clients): (usize, Clients),
+    ) -> Self {
         let same_sockets = handoff_client.offer().shares_sockets(path);
-        Self { handoff_client, same_sockets, most_flows }
+        // Those that may come to any worker have two descriptors until they have.
+        let most_flows = if clients == Clients::AnyWorker { most_flows / 2 } else { most_flows };
+        Self { handoff_client, same_sockets, most_flows, clients }
     }
 }
 
@@ -135,7 +143,7 @@ impl Service<'_> {
 
     /// Makes us the one. False if a signal asked to stop before that.
     async fn take_over(&mut self, taking_over: TakingOver, sockets: &mut Sockets) -> anyhow::Result<bool> {
-        let TakingOver { handoff_client, same_sockets, most_flows } = taking_over;
+        let TakingOver { handoff_client, same_sockets, most_flows, clients } = taking_over;
         let pid = handoff_client.offer().pid;
         {
             let mut live = pin!(handoff::live(&handoff_client, self.shared.view.clone()));
@@ -164,7 +172,7 @@ impl Service<'_> {
         let settled = self.steering.finish_takeover();
         self.engine.resume();
         self.workers.listen(settled.listeners);
-        took_over.flows = self.adopt_flows(settled.datagrams, flows).await;
+        took_over.flows = self.adopt_flows(settled.datagrams, flows, clients).await;
         settled.failed.iter().for_each(|error| error!("{error}"));
         let facts = Facts::clone(&self.shared.facts);
         let steering_detail = settled.path.map_or(facts.steering_detail.clone(), |path| path.to_string());
@@ -180,7 +188,12 @@ impl Service<'_> {
 
     /// Serves sockets for datagrams, and goes on with the flows over them. Each goes to the worker that has the socket which its
     /// client's datagrams come to.
-    async fn adopt_flows(&self, sockets: Vec<Vec<UdpSocket>>, received: ReceivedFlows) -> FlowTotals {
+    async fn adopt_flows(
+        &self,
+        sockets: Vec<Vec<UdpSocket>>,
+        received: ReceivedFlows,
+        clients: Clients,
+    ) -> FlowTotals {
         let ReceivedFlows { flows, broken, kept, .. } = received;
         let mut slots = BTreeMap::new();
         for (slot, sockets) in sockets.iter().enumerate() {
@@ -194,7 +207,10 @@ impl Service<'_> {
                 None => ended += 1,
             }
         }
-        let adopted = self.workers.adopt_flows(sockets, of_slots, true).await;
+        let adopted = self.workers.adopt_flows(sockets, of_slots, clients).await;
+        if clients == Clients::AnyWorker {
+            self.workers.adopt_flows(Vec::new(), Vec::new(), Clients::Here).await;
+        }
         let totals = FlowTotals { adopted: adopted.flows, ended: ended + adopted.ended, kept };
         let FlowTotals { adopted, ended, kept } = totals;
         if adopted + ended + kept > 0 {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use gateway_control::publish::{self, Workers as _};
 use gateway_proxy::metrics::{SeriesKey, WorkerMetrics};
-use gateway_proxy::worker::{Adopted, DrainLimits, HandedFlow, HandedOver, WorkerCommand, WorkerHandle};
+use gateway_proxy::worker::{
+    Adopted, Clients, DrainLimits, HandedFlow, HandedOver, WorkerCommand, WorkerHandle,
+};
 use tracing::{error, info, warn};
 
 /// The workers, by slot.
@@ -130,18 +132,17 @@ impl Workers {
         given_up
     }
 
-    /// Has workers go on with flows and serve sockets for datagrams, by slot; without `receive` another process has their
-    /// clients' datagrams.
+    /// Has workers go on with flows and serve sockets for datagrams, by slot.
     pub(crate) async fn adopt_flows(
         &self,
         sockets: Vec<Vec<UdpSocket>>,
         flows: Vec<Vec<HandedFlow>>,
-        receive: bool,
+        clients: Clients,
     ) -> Adopted {
         let (mut sockets, mut flows) = (sockets.into_iter(), flows.into_iter());
         let asked = self.each_asked(|reply| {
             let (sockets, flows) = (sockets.next().unwrap_or_default(), flows.next().unwrap_or_default());
-            WorkerCommand::AdoptFlows { sockets, flows, receive, reply }
+            WorkerCommand::AdoptFlows { sockets, flows, clients, reply }
         });
         let mut all = Adopted::default();
         for (slot, response) in asked.into_iter().enumerate() {

@@ -10,7 +10,7 @@ use gateway_tls::Tickets;
 use ipnet::IpNet;
 
 use crate::timeouts::Timeouts;
-use crate::worker::ClientLimit;
+use crate::worker::{ClientLimit, MovingFlows};
 
 /// Limits, time-outs and trust, shared read-only by all workers.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct ProxyConfig {
     pub clients: ClientLimit,
     /// Bounds of the flows of UDP listeners.
     pub udp: UdpLimits,
+    /// Flows that may come to any worker, shared by all of them.
+    pub moving_flows: MovingFlows,
     /// Bytes of buffers that one worker lends; with so many lent, new requests are answered 503 `overload_memory`.
     pub buffer_limit: usize,
     /// Size of the pooled buffers, in bytes: the largest piece of a body in flight per direction.
@@ -128,6 +130,7 @@ impl Default for ProxyConfig {
             upstream_h2_max_streams: 100,
             clients: ClientLimit::default(),
             udp: UdpLimits::default(),
+            moving_flows: MovingFlows::default(),
             buffer_limit: usize::MAX,
             buffer_bytes: 16 * 1024,
             max_idle_upstream: None,

@@ -153,6 +153,44 @@ fn keep_their_ports_reuseport_epoll() {
     all_keep_their_ports("take-flows-re", &["--steering", "reuseport", "--io", "epoll"]);
 }
 
+/// With more workers the kernel gives some clients other ones.
+fn all_keep_their_ports_with_other_workers(label: &str, flags: &'static [&'static str]) {
+    let of = move |workers: &'static str| -> &'static [&'static str] {
+        Box::leak([flags, &ROOM, &["--workers", workers]].concat().into_boxed_slice())
+    };
+    with_line(label, of("2"), move |line| {
+        let (both, server) = serve(line);
+        let quiet = begin(both, 40);
+        let steady = Steady::start(begin(both, 4));
+        for workers in ["1", "4", "3", "2", "3"] {
+            steady.more();
+            let old = line.begin_upgrade(of(workers));
+            quiet.iter().for_each(|client| client.is_called(&server));
+            quiet.iter().for_each(Client::stays);
+            quiet.iter().for_each(|client| client.is_called(&server));
+            steady.more();
+            ended_well(old);
+            assert_eq!(totals(), [45.0, 0.0, 0.0], "{}", line.running.log());
+            wait::until("one worker to have each flow", || {
+                (metric("sluice_udp_flows", &[]) == 45.0).then_some(())
+            });
+        }
+        steady.end();
+        quiet.iter().for_each(Client::stays);
+    });
+}
+
+#[test]
+fn keep_their_ports_with_other_workers_uring() {
+    let flags = &["--steering", "ebpf", "--io", "uring", "--ring-entries", "256"];
+    all_keep_their_ports_with_other_workers("take-flows-wu", flags);
+}
+
+#[test]
+fn keep_their_ports_with_other_workers_epoll() {
+    all_keep_their_ports_with_other_workers("take-flows-we", &["--steering", "reuseport", "--io", "epoll"]);
+}
+
 /// The new process has room for a part of them.
 #[test]
 fn those_beyond_the_limit_end_in_the_process_before() {

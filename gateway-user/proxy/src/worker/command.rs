@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use gateway_ir::Endpoints;
 use gateway_snapshot::{Generation, Snapshot};
 
-use crate::l4::udp::{Adopted, HandedFlow, HandedOver};
+use crate::l4::udp::{Adopted, Clients, HandedFlow, HandedOver};
 use crate::metrics::{SeriesKey, WorkerMetrics};
 
 /// One request to a worker.
@@ -88,8 +88,8 @@ pub enum WorkerCommand {
         sockets: Vec<UdpSocket>,
         /// Flows.
         flows: Vec<HandedFlow>,
-        /// Receive from clients again, after [`HandOverFlows`](Self::HandOverFlows).
-        receive: bool,
+        /// Datagrams of clients are received if they come here, also after [`HandOverFlows`](Self::HandOverFlows).
+        clients: Clients,
         /// Told once they go on.
         reply: oneshot::Sender<Adopted>,
     },

@@ -28,7 +28,7 @@ pub use state::Gauge;
 pub(crate) use state::Worker;
 
 pub use crate::context::LogSink;
-pub use crate::l4::udp::{Adopted, HandedFlow, HandedOver};
+pub use crate::l4::udp::{Adopted, Clients, HandedFlow, HandedOver, MovingFlows};
 
 use crate::ProxyConfig;
 use crate::metrics::WorkerMetrics;

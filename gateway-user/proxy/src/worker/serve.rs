@@ -20,7 +20,7 @@ use super::scarcity::ScarcityLog;
 use super::state::Worker;
 use super::{FinalMetrics, Heartbeat, WorkerSpec};
 use crate::context::Live;
-use crate::l4::udp::Datagrams;
+use crate::l4::udp::{Clients, Datagrams};
 use crate::signal::Signal;
 
 /// How long access log lines wait for company.
@@ -171,11 +171,11 @@ impl Commands {
             }
             WorkerCommand::HandOverFlows { budget, reply } => {
                 if let Err(unheard) = reply.send(self.datagrams.hand_over(&budget)) {
-                    self.datagrams.adopt(Vec::new(), unheard.flows, false);
+                    self.datagrams.adopt(Vec::new(), unheard.flows, Clients::Elsewhere);
                 }
             }
-            WorkerCommand::AdoptFlows { sockets, flows, receive, reply } => {
-                let _ = reply.send(self.datagrams.adopt(sockets, flows, receive));
+            WorkerCommand::AdoptFlows { sockets, flows, clients, reply } => {
+                let _ = reply.send(self.datagrams.adopt(sockets, flows, clients));
             }
             WorkerCommand::AnnounceDrain { spread, close_spread } => {
                 self.worker.begin_drain(spread, close_spread);

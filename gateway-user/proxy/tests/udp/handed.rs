@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use gateway_io::{Driver, socket_cookie};
-use gateway_proxy::worker::{Adopted, HandedFlow, HandedOver, WorkerCommand, WorkerSockets};
+use gateway_proxy::worker::{Adopted, Clients, HandedFlow, HandedOver, WorkerCommand, WorkerSockets};
 use gateway_proxy::{ProxyConfig, UdpLimits};
 
 use crate::peer::{Client, server};
@@ -34,7 +34,16 @@ fn hand_over(gateway: &Gateway, budget: usize) -> HandedOver {
 }
 
 fn adopt(gateway: &Gateway, sockets: Vec<UdpSocket>, flows: Vec<HandedFlow>) -> Adopted {
-    gateway.ask(|reply| WorkerCommand::AdoptFlows { sockets, flows, receive: true, reply })
+    adopt_for(gateway, sockets, flows, Clients::Here)
+}
+
+fn adopt_for(
+    gateway: &Gateway,
+    sockets: Vec<UdpSocket>,
+    flows: Vec<HandedFlow>,
+    clients: Clients,
+) -> Adopted {
+    gateway.ask(|reply| WorkerCommand::AdoptFlows { sockets, flows, clients, reply })
 }
 
 /// A worker with this configuration and its socket, and a duplicate of that.

@@ -1,5 +1,6 @@
 //! Hot restarts: sockets of the process before this one, and of the one after it.
 
+use std::collections::BTreeMap;
 use std::net::{TcpListener, UdpSocket};
 
 use super::{Steering, SteeringBackend, SteeringPath};
@@ -16,6 +17,17 @@ pub struct Inherited {
     pub placeholders: Vec<TcpListener>,
     /// Those for datagrams: any order, but for each address in the order of its group.
     pub datagrams: Vec<UdpSocket>,
+}
+
+impl Inherited {
+    /// True if each of so many workers gets one of the sockets for datagrams of each address, so that no more are made.
+    pub fn has_datagrams_for(&self, workers: usize) -> bool {
+        let mut counts = BTreeMap::new();
+        for address in self.datagrams.iter().filter_map(|socket| socket.local_addr().ok()) {
+            *counts.entry(address).or_insert(0) += 1;
+        }
+        counts.values().all(|count| *count >= workers)
+    }
 }
 
 /// Sockets and path after a take-over has ended.

@@ -8,9 +8,9 @@ use gateway_io::now;
 use hashbrown::HashMap;
 
 use super::flow::{Flow, Route};
-use super::handed::{Adopted, HandedFlow, HandedOver};
+use super::handed::{Adopted, Clients, HandedFlow, HandedOver};
 use super::server::{Datagrams, Listening, State};
-use super::table::FlowKey;
+use super::table::{FlowId, FlowKey};
 
 /// A listening socket's place and rule, for as long as flows of it are adopted.
 struct Place {
@@ -28,6 +28,7 @@ impl Datagrams {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         state.leave_to_others();
+        self.forget_moved(state);
         let has_socket = |flow: &Flow| flow.upstream.is_some();
         let wanted = state.table.len();
         let left =
@@ -48,14 +49,16 @@ impl Datagrams {
         HandedOver { flows, kept: state.table.len() }
     }
 
-    /// Serves sockets with the flows that are over them already. Without `receive` flows get what their backends send, and
-    /// their clients' datagrams are another process's.
+    /// Serves sockets with the flows that are over them already. Flows whose clients are elsewhere get what their backends send.
     pub(crate) fn adopt(
         self: &Rc<Self>,
         sockets: Vec<UdpSocket>,
         flows: Vec<HandedFlow>,
-        receive: bool,
+        clients: Clients,
     ) -> Adopted {
+        if clients != Clients::Here {
+            self.state.borrow_mut().leave_to_others();
+        }
         for socket in sockets {
             if let Err(error) = self.add(socket) {
                 tracing::error!("datagrams cannot be received from a socket: {error}");
@@ -63,22 +66,49 @@ impl Datagrams {
         }
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if receive {
-            state.receive_again();
-        }
+        state.has_movable |= clients == Clients::AnyWorker;
         let mut places = Places::new();
         let mut adopted = Adopted::default();
         for flow in flows {
-            match self.adopt_one(state, &mut places, flow) {
-                Some(()) => adopted.flows += 1,
+            match self.adopt_one(state, &mut places, flow, clients) {
+                Some(_) => adopted.flows += 1,
                 None => adopted.ended += 1,
             }
+        }
+        if clients == Clients::Here {
+            state.receive_again();
         }
         self.tell(state);
         adopted
     }
 
-    fn adopt_one(&self, state: &mut State, places: &mut Places, handed: HandedFlow) -> Option<()> {
+    /// Goes on with the flow of these ends if another worker has it.
+    pub(super) fn adopt_moving(&self, state: &mut State, key: FlowKey) -> Option<FlowId> {
+        let Listening { local, cookie, .. } = state.sockets.get(key.socket)?;
+        let handed = self.context().config.moving_flows.take(key.client, *local)?;
+        let handed = HandedFlow { listener: *cookie, ..handed };
+        self.adopt_one(state, &mut Places::new(), handed, Clients::Here)
+    }
+
+    /// Forgets flows that other workers go on with.
+    pub(super) fn forget_moved(&self, state: &mut State) {
+        if !state.has_movable {
+            return;
+        }
+        // Before the look at flows: those that are taken later are seen the next time.
+        state.has_movable = !self.context().config.moving_flows.is_empty();
+        for left in state.table.remove_where(|_, flow| flow.has_moved()) {
+            self.ended(&state.sockets, left, None, false);
+        }
+    }
+
+    fn adopt_one(
+        &self,
+        state: &mut State,
+        places: &mut Places,
+        handed: HandedFlow,
+        clients: Clients,
+    ) -> Option<FlowId> {
         let context = self.context();
         let find = || {
             let (socket, one) = state.sockets.iter().find(|(_, one)| one.cookie == handed.listener)?;
@@ -93,7 +123,11 @@ impl Datagrams {
         let left = state.table.make_room(group, client, now()).ok()?;
         self.evicted(&state.sockets, left);
         let (replied, confirmed) = (handed.replied, handed.confirmed);
-        let flow = route.go_on(context, handed).ok()?;
+        let copy = (clients == Clients::AnyWorker).then(|| handed.try_clone().ok()).flatten();
+        let mut flow = route.go_on(context, handed).ok()?;
+        if let (Some(copy), Some(listening)) = (copy, state.sockets.get(key.socket)) {
+            flow.movable = Some(Box::new(context.config.moving_flows.add(listening.local, copy)));
+        }
         let id = state.table.insert(key, group.clone(), client, used, flow);
         if replied {
             state.table.backend_sent(id, used);
@@ -101,7 +135,8 @@ impl Datagrams {
         if confirmed {
             state.table.client_sent(id, used);
         }
-        self.watch(state, id).ok()
+        self.watch(state, id).ok()?;
+        Some(id)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::observe::record::{RequestRecord, RequestText};
 use crate::upstream::{Backend, Cluster, Permit, Tried};
 
 use super::handed::HandedFlow;
+use super::moving::Movable;
 use super::table::{Class, FlowKey, Left};
 
 /// A flow of a client.
@@ -24,6 +25,8 @@ pub(super) struct Flow {
     pub(super) upstream: Option<Upstream>,
     pub(super) received: u64,
     pub(super) sent: u64,
+    /// Set while its client may turn out to send to another worker.
+    pub(super) movable: Option<Box<Movable>>,
     reason: Option<Reason>,
     began: Instant,
     start_ms: u64,
@@ -148,7 +151,7 @@ impl Route {
     fn flow(&self, upstream: Option<Upstream>, reason: Option<Reason>) -> Flow {
         let routed = Rc::clone(&self.routed);
         let (began, start_ms) = (Instant::now(), Clock::wall_ms());
-        Flow { routed, upstream, received: 0, sent: 0, reason, began, start_ms }
+        Flow { routed, upstream, received: 0, sent: 0, movable: None, reason, began, start_ms }
     }
 }
 
@@ -201,6 +204,11 @@ impl Flow {
             sent: flow.sent,
             socket,
         })
+    }
+
+    /// True if another worker goes on with it.
+    pub(super) fn has_moved(&self) -> bool {
+        self.movable.as_ref().is_some_and(|movable| movable.has_moved())
     }
 
     /// Counts the flow and, unless it is one of very many, writes its line.

@@ -49,12 +49,17 @@ impl Datagrams {
             let counters = &mut self.context().metrics.borrow_mut().counters;
             counters.udp_datagrams_received += datagrams;
         }
-        let Some(id) = state.table.find(&key).or_else(|| self.open(state, key)) else {
+        let found = state.table.find(&key).or_else(|| self.adopt_moving(state, key));
+        let Some(id) = found.or_else(|| self.open(state, key)) else {
             return self.dropped(datagrams);
         };
         state.table.client_sent(id, now());
         let Some((_, flow)) = state.table.get(id) else { return };
         flow.received += bytes;
+        if flow.movable.is_some() {
+            // Its client's datagrams come here.
+            flow.movable = None;
+        }
         let Some(upstream) = &flow.upstream else { return self.dropped(datagrams) };
         let Sent { lost, error, .. } = batch.send(range, &upstream.socket, None);
         self.dropped(lost);

@@ -1,5 +1,6 @@
 //! Flows on their way: from one worker to those of the next process, whose backends then see the same port.
 
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -30,6 +31,29 @@ pub struct HandedFlow {
     pub sent: u64,
     /// Connected to the endpoint.
     pub socket: UdpSocket,
+}
+
+impl HandedFlow {
+    /// The same flow with another descriptor of its socket.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        let (socket, cluster) = (self.socket.try_clone()?, self.cluster.clone());
+        Ok(Self { socket, cluster, ..*self })
+    }
+}
+
+/// The place to which the clients' datagrams of flows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// To the worker that has their flows.
+    Here,
+    /// To any worker, since there are more sockets than before. None receives before all have their flows, and are told that
+    /// clients are here.
+    AnyWorker,
+    /// To another process.
+    Elsewhere,
 }
 
 /// The flows that a worker gives up.

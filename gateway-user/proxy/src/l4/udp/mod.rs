@@ -8,8 +8,10 @@ mod handed;
 mod list;
 #[cfg(test)]
 mod model;
+mod moving;
 mod server;
 mod table;
 
-pub use handed::{Adopted, HandedFlow, HandedOver};
+pub use handed::{Adopted, Clients, HandedFlow, HandedOver};
+pub use moving::MovingFlows;
 pub(crate) use server::Datagrams;

@@ -1,6 +1,6 @@
 //! The datagrams of one worker: its listening sockets, and the flows over them, in one task.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(super) const LISTENING: u64 = 1 << 63;
 pub(crate) struct Datagrams {
     worker: Rc<Worker>,
     pub(super) state: RefCell<State>,
+    /// The state's, for flows that have left it.
+    interest: OnceCell<Interest>,
 }
 
 pub(super) struct State {
@@ -43,6 +45,8 @@ pub(super) struct State {
     pub(super) table: FlowTable<ShareId, Flow>,
     /// False once another process receives from the sockets.
     pub(super) receives: bool,
+    /// Some flows may come to other workers.
+    pub(super) has_movable: bool,
     idle: Duration,
 }
 
@@ -72,8 +76,15 @@ impl Datagrams {
     pub(crate) fn new(worker: Rc<Worker>) -> Rc<Self> {
         let limits = worker.context.config.udp;
         let table = FlowTable::new(FlowLimits { flows: limits.flows, per_client: limits.flows_per_client });
-        let state = State { interest: None, sockets: Slab::new(), table, receives: true, idle: limits.idle };
-        Rc::new(Self { worker, state: RefCell::new(state) })
+        let state = State {
+            interest: None,
+            sockets: Slab::new(),
+            table,
+            receives: true,
+            has_movable: false,
+            idle: limits.idle,
+        };
+        Rc::new(Self { worker, state: RefCell::new(state), interest: OnceCell::new() })
     }
 
     /// Starts serving a socket.
@@ -86,13 +97,13 @@ impl Datagrams {
         let mut state = self.state.borrow_mut();
         if state.interest.is_none() {
             let set = ReadySet::new()?;
-            state.interest = Some(set.interest());
+            state.interest = Some(self.interest.get_or_init(|| set.interest()).clone());
             spawn(serve(Rc::clone(self), set));
             spawn(sweep(Rc::clone(self)));
         }
-        let State { interest, sockets, .. } = &mut *state;
+        let State { interest, sockets, receives, .. } = &mut *state;
         let place = sockets.vacant_entry();
-        if let Some(interest) = interest {
+        if let Some(interest) = interest.as_ref().filter(|_| *receives) {
             interest.add(&socket, Listening::token(place.key()))?;
         }
         place.insert(Listening { socket, local, cookie });
@@ -163,6 +174,7 @@ impl Datagrams {
     /// Ends flows that are idle.
     fn sweep(&self) {
         let mut state = self.state.borrow_mut();
+        self.forget_moved(&mut state);
         let (now, idle) = (now(), state.idle);
         while let Some(left) = state.table.expire(now, idle) {
             self.ended(&state.sockets, left, None, true);
@@ -177,6 +189,13 @@ impl Datagrams {
         reason: Option<Reason>,
         is_logged: bool,
     ) {
+        if left.flow.has_moved() {
+            // The other worker counts it, and keeps its socket open.
+            if let (Some(interest), Some(upstream)) = (self.interest.get(), &left.flow.upstream) {
+                interest.remove(&upstream.socket);
+            }
+            return;
+        }
         let local = sockets.get(left.key.socket).map_or(left.key.client, |listening| listening.local);
         left.flow.finish(self.context(), (left.key.client, local), reason, is_logged);
     }
