@@ -1,8 +1,6 @@
 //! The side that starts: asks for the sockets, makes its configuration live, and says so.
 
-use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use gateway_control::view::View;
-use gateway_steer::Inherited;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -18,8 +15,8 @@ use super::Name;
 use super::channel::Channel;
 use super::flows::ReceivedFlows;
 use super::injected::{self, limit};
-use super::message::{ClientMessage, Item, Offer, Range, ServerMessage, Steering};
-use super::tickets;
+use super::message::{ClientMessage, Offer, Range, ServerMessage, Steering};
+use super::received::Received;
 
 /// Limit for each message with sockets; the first one waits until the old process has collected them.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,17 +31,6 @@ pub(crate) struct HandoffClient {
     channel: Channel,
     offer: Offer,
     begun: Instant,
-}
-
-/// Descriptors that were received.
-#[derive(Debug, Default)]
-pub(crate) struct Received {
-    pub(crate) lock: Option<File>,
-    pub(crate) takeover: Option<OwnedFd>,
-    pub(crate) admin: Vec<TcpListener>,
-    pub(crate) steering: Inherited,
-    /// Keys of session tickets, as they were exported.
-    pub(crate) tickets: Option<Vec<u8>>,
 }
 
 /// Outcome of asking.
@@ -151,98 +137,11 @@ fn next(channel: &Channel, limit: Duration) -> io::Result<(ServerMessage, Vec<Ow
     }
 }
 
-impl Received {
-    fn add(&mut self, item: Item, descriptor: OwnedFd) -> io::Result<()> {
-        match item {
-            Item::Lock => self.lock = Some(File::from(descriptor)),
-            Item::Takeover => self.takeover = Some(descriptor),
-            Item::Admin { address } => self.admin.push(listening(descriptor, Some(address))?),
-            Item::Worker { .. } => self.steering.workers.push(listening(descriptor, None)?),
-            Item::Bind { address, .. } => self.steering.binds.push(listening(descriptor, Some(address))?),
-            Item::Placeholder { address } => self.steering.placeholders.push(bound(descriptor, address)?),
-            Item::Datagrams { address, .. } => {
-                self.steering.datagrams.push(receiving(descriptor, address)?);
-            }
-            // Without them clients make a full handshake: no reason not to take over.
-            Item::Tickets => match tickets::read(descriptor) {
-                Ok(exported) => self.tickets = Some(exported),
-                Err(error) => warn!("TLS sessions of before are not resumed: {error}"),
-            },
-            Item::Unknown => drop(descriptor),
-        }
-        Ok(())
-    }
-
-    /// The old process sends sockets of one kind and address in the order of slots; what is stable here keeps
-    /// it.
-    fn sort(&mut self) {
-        self.admin.sort_by_key(|socket| socket.local_addr().ok());
-    }
-
-    /// The received socket with this address, if there is one.
-    pub(crate) fn take_admin(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let at = self.admin.iter().position(|socket| socket.local_addr().ok() == Some(address))?;
-        Some(self.admin.swap_remove(at))
-    }
-
-    /// The received socket of every address with this port and family, if there is one: while it is open,
-    /// nobody can be bound to one address of that port.
-    pub(crate) fn take_admin_of_every_address(&mut self, address: SocketAddr) -> Option<TcpListener> {
-        let at = self.admin.iter().position(|socket| {
-            socket.local_addr().is_ok_and(|bound| {
-                bound.ip().is_unspecified()
-                    && bound.port() == address.port()
-                    && bound.is_ipv4() == address.is_ipv4()
-            })
-        })?;
-        Some(self.admin.swap_remove(at))
-    }
-}
-
 impl TookOver {
     /// For people.
     pub(crate) fn name(&self) -> Name {
         Name { pid: self.pid, pod: self.pod.clone() }
     }
-}
-
-/// A TCP socket that listens, and where it is said to.
-fn listening(descriptor: OwnedFd, said: Option<SocketAddr>) -> io::Result<TcpListener> {
-    if !rustix::net::sockopt::socket_acceptconn(&descriptor)? {
-        return Err(io::Error::other("it sent a descriptor that is no listening socket"));
-    }
-    let socket = TcpListener::from(descriptor);
-    if let Some(said) = said {
-        must_be_at(socket.local_addr()?, said)?;
-    }
-    Ok(socket)
-}
-
-/// A TCP socket that is bound to an address and does not listen.
-fn bound(descriptor: OwnedFd, said: SocketAddr) -> io::Result<TcpListener> {
-    if rustix::net::sockopt::socket_acceptconn(&descriptor)? {
-        return Err(io::Error::other("it sent a listening socket for one that only holds a port"));
-    }
-    let socket = TcpListener::from(descriptor);
-    must_be_at(socket.local_addr()?, said)?;
-    Ok(socket)
-}
-
-/// A UDP socket that is bound to an address.
-fn receiving(descriptor: OwnedFd, said: SocketAddr) -> io::Result<UdpSocket> {
-    if rustix::net::sockopt::socket_type(&descriptor)? != rustix::net::SocketType::DGRAM {
-        return Err(io::Error::other("it sent a descriptor that is no socket for datagrams"));
-    }
-    let socket = UdpSocket::from(descriptor);
-    must_be_at(socket.local_addr()?, said)?;
-    Ok(socket)
-}
-
-fn must_be_at(address: SocketAddr, said: SocketAddr) -> io::Result<()> {
-    if address == said {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("it sent a socket of {address} for another address")))
 }
 
 impl HandoffClient {
@@ -362,6 +261,7 @@ impl Steering {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
     use std::os::fd::AsFd as _;
 
     use gateway_testkit::scratch::Scratch;

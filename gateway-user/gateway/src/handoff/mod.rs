@@ -14,6 +14,7 @@ mod flow_record;
 mod flows;
 mod injected;
 mod message;
+mod received;
 mod server;
 mod tickets;
 
@@ -21,11 +22,12 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-pub(crate) use client::{FlowTotals, HandoffClient, HandoffReply, Received, TookOver, ask, live};
+pub(crate) use client::{FlowTotals, HandoffClient, HandoffReply, TookOver, ask, live};
 pub(crate) use failures::{FailureCounters, HandoffError, Reason};
 pub(crate) use flows::ReceivedFlows;
 pub(crate) use injected::{number as injected_number, stop_at, version};
 pub(crate) use message::{Item, Offer, Steering};
+pub(crate) use received::Received;
 pub(crate) use server::{Handoff, HandoffServer, Release, Request};
 pub(crate) use tickets::memory as tickets_memory;
 
