@@ -1,19 +1,20 @@
 //! Flags of the commands, and what is made of them.
 
+mod timed;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sluice_bench::abusers::{AbusersSpec, Behavior};
-use sluice_bench::echo::EchoSpec;
-use sluice_bench::handshakes::HandshakesSpec;
 use sluice_bench::id::Tag;
 use sluice_bench::load::{LoadSpec, Mode};
 use tokio::sync::Notify;
+
+pub(crate) use timed::{Conversation, DatagramsArgs, EchoProtocol, HandshakesArgs, HoldArgs, MessagesArgs};
 
 #[derive(clap::Args)]
 pub(crate) struct LoadArgs {
@@ -62,71 +63,6 @@ pub(crate) struct LoadArgs {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct HandshakesArgs {
-    /// Address of the proxy.
-    #[arg(long)]
-    to: SocketAddr,
-    /// The server name and the Host field.
-    #[arg(long, default_value = "bench.example")]
-    host: String,
-    /// Path and query of each request.
-    #[arg(long, default_value = "/download/100")]
-    target: String,
-    /// File with the certificate to trust, in PEM.
-    #[arg(long)]
-    trust: PathBuf,
-    /// Each handshake resumes the session of the one before.
-    #[arg(long)]
-    resumed: bool,
-    /// Connections at a time.
-    #[arg(long, default_value_t = 16)]
-    connections: usize,
-    /// Seconds for which connections are opened.
-    #[arg(long, default_value_t = 4.0)]
-    seconds: f64,
-}
-
-/// The protocol of a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Conversation {
-    /// WebSockets over HTTP/1.1, one on each connection.
-    Websocket,
-    /// Calls of gRPC over HTTP/2 in clear text.
-    Grpc,
-}
-
-#[derive(clap::Args)]
-pub(crate) struct MessagesArgs {
-    /// Address of the proxy.
-    #[arg(long)]
-    to: SocketAddr,
-    /// Protocol of the conversations.
-    #[arg(long, value_enum)]
-    pub(crate) protocol: Conversation,
-    /// The Host field.
-    #[arg(long, default_value = "bench.example")]
-    host: String,
-    /// Path and query of each conversation's request.
-    #[arg(long, default_value = "/echo")]
-    target: String,
-    /// Connections at a time.
-    #[arg(long, default_value_t = 16)]
-    connections: u32,
-    /// Calls at a time on each connection.
-    #[arg(long, default_value_t = 1)]
-    streams: u32,
-    /// Messages of a call; a WebSocket lasts as long as the run.
-    #[arg(long, default_value_t = 1000)]
-    messages: u32,
-    /// Length of a message in bytes.
-    #[arg(long, default_value_t = 64)]
-    bytes: usize,
-    /// Seconds for which messages are sent.
-    #[arg(long, default_value_t = 4.0)]
-    seconds: f64,
-}
-
-#[derive(clap::Args)]
 pub(crate) struct AbusersArgs {
     /// Address of the proxy.
     #[arg(long)]
@@ -167,24 +103,6 @@ fn field(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
-    }
-}
-
-impl HandshakesArgs {
-    pub(crate) fn spec(self) -> Result<HandshakesSpec> {
-        let time = seconds("--seconds", self.seconds)?;
-        let trusted =
-            std::fs::read(&self.trust).with_context(|| format!("--trust {}", self.trust.display()))?;
-        let Self { to, host, target, resumed, connections, .. } = self;
-        Ok(HandshakesSpec { to, host, target, trusted, resumed, connections, time })
-    }
-}
-
-impl MessagesArgs {
-    pub(crate) fn spec(self) -> Result<EchoSpec> {
-        let time = seconds("--seconds", self.seconds)?;
-        let Self { to, host, target, connections, streams, messages, bytes, .. } = self;
-        Ok(EchoSpec { to, host, target, connections, streams, messages: messages.max(1), bytes, time })
     }
 }
 

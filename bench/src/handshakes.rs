@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
+};
 
 use crate::response_length::response_length;
 use crate::timed::{Counts, TIMEOUT, TimedReport};
@@ -41,13 +45,12 @@ pub struct HandshakesSpec {
 /// # Errors
 /// The certificate is none, or a thread cannot be started.
 pub fn handshakes(spec: &HandshakesSpec, ready: impl FnOnce()) -> Result<TimedReport> {
-    let trusted =
-        CertificateDer::from_pem_slice(&spec.trusted).map_err(|e| anyhow!("the certificate: {e}"))?;
+    let trusted = certificate(&spec.trusted)?;
     let start = Arc::new(Barrier::new(spec.connections + 1));
     let clients: Vec<_> = (0..spec.connections)
         .map(|_| {
             let (spec, trusted, start) = (spec.clone(), trusted.clone(), Arc::clone(&start));
-            let config = config(trusted, spec.resumed)?;
+            let config = client_config(trusted, spec.resumed, &rustls::version::TLS13)?;
             Ok(thread::Builder::new().spawn(move || client(&spec, &config, &start))?)
         })
         .collect::<Result<_>>()?;
@@ -90,27 +93,56 @@ fn fail(counts: &mut Counts, made: Result<()>) {
     }
 }
 
-fn config(trusted: CertificateDer<'static>, resumed: bool) -> Result<Arc<ClientConfig>> {
+/// The certificate in a text of PEM.
+pub(crate) fn certificate(text: &[u8]) -> Result<CertificateDer<'static>> {
+    CertificateDer::from_pem_slice(text).map_err(|e| anyhow!("the certificate: {e}"))
+}
+
+/// Settings of clients that trust one certificate, agree on keys by X25519 and speak one version. With TLS 1.2 they know the
+/// curve of the usual certificates, too (RFC 8422 section 5.1.1).
+pub(crate) fn client_config(
+    trusted: CertificateDer<'static>,
+    resumed: bool,
+    version: &'static SupportedProtocolVersion,
+) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted)?;
     // One way of agreeing on keys for all: servers that prefer another that was named as well would ask for it first.
-    let kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
+    let mut kx_groups = vec![kx_group::X25519];
+    if version.version == ProtocolVersion::TLSv1_2 {
+        kx_groups.push(kx_group::SECP256R1);
+    }
     let provider = CryptoProvider { kx_groups, ..rustls::crypto::aws_lc_rs::default_provider() };
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[version])?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.resumption = if resumed { Resumption::in_memory_sessions(8) } else { Resumption::disabled() };
     Ok(Arc::new(config))
 }
 
-fn connection(spec: &HandshakesSpec, config: &Arc<ClientConfig>) -> Result<HandshakeKind> {
-    let socket = TcpStream::connect_timeout(&spec.to, TIMEOUT)?;
+/// A connection that is to be secured: the handshake is made by the first [`exchange`].
+pub(crate) fn secured(
+    to: SocketAddr,
+    host: &str,
+    config: &Arc<ClientConfig>,
+) -> Result<StreamOwned<ClientConnection, TcpStream>> {
+    let socket = TcpStream::connect_timeout(&to, TIMEOUT)?;
     socket.set_read_timeout(Some(TIMEOUT))?;
     socket.set_write_timeout(Some(TIMEOUT))?;
     socket.set_nodelay(true)?;
-    let name = ServerName::try_from(spec.host.clone())?;
-    let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name)?, socket);
+    let name = ServerName::try_from(host.to_owned())?;
+    Ok(StreamOwned::new(ClientConnection::new(Arc::clone(config), name)?, socket))
+}
+
+fn connection(spec: &HandshakesSpec, config: &Arc<ClientConfig>) -> Result<HandshakeKind> {
+    let mut stream = secured(spec.to, &spec.host, config)?;
     let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", spec.target, spec.host);
+    exchange(&mut stream, &request)?;
+    stream.conn.handshake_kind().context("no handshake")
+}
+
+/// Sends a request and reads its response, which must be a 200.
+pub(crate) fn exchange(stream: &mut StreamOwned<ClientConnection, TcpStream>, request: &str) -> Result<()> {
     stream.write_all(request.as_bytes()).context("the handshake and the request")?;
     let (mut response, mut piece) = (Vec::new(), [0; 4096]);
     loop {
@@ -120,7 +152,7 @@ fn connection(spec: &HandshakesSpec, config: &Arc<ClientConfig>) -> Result<Hands
         if let Some((status, length)) = response_length(&response)? {
             ensure!(status == 200, "status {status}");
             if response.len() >= length {
-                return stream.conn.handshake_kind().context("no handshake");
+                return Ok(());
             }
         }
     }

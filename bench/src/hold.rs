@@ -3,13 +3,51 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use rustls::{ClientConnection, StreamOwned, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::handshakes::{certificate, client_config, exchange, secured};
 use crate::response_length::response_length;
 
 /// Connections that are opened at once; fewer than any accept queue holds.
 const BATCH: usize = 100;
+
+/// Idle connections over TLS.
+#[derive(Clone, Debug)]
+pub struct SecuredSpec {
+    /// Address of the proxy.
+    pub to: SocketAddr,
+    /// The server name and the Host field.
+    pub host: String,
+    /// Path and query of the request on each connection.
+    pub target: String,
+    /// Number of connections.
+    pub connections: usize,
+    /// The server's certificate, or that of its authority, in PEM.
+    pub trusted: Vec<u8>,
+    /// The version of TLS.
+    pub version: &'static SupportedProtocolVersion,
+}
+
+/// Opens connections over TLS, one after the other and each with a full handshake, gets a response to one `GET` on each, and
+/// gives them, all idle.
+///
+/// # Errors
+/// As [`open`], or a handshake fails or is of another version.
+pub fn open_secured(spec: &SecuredSpec) -> Result<Vec<StreamOwned<ClientConnection, std::net::TcpStream>>> {
+    let SecuredSpec { to, host, target, trusted, version, .. } = spec;
+    let trusted = certificate(trusted)?;
+    let config = client_config(trusted, false, version)?;
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let open_one = || {
+        let mut stream = secured(*to, host, &config)?;
+        exchange(&mut stream, &request)?;
+        ensure!(stream.conn.protocol_version() == Some(version.version), "another version of TLS");
+        Ok(stream)
+    };
+    (1..=spec.connections).map(|n| open_one().with_context(|| format!("connection {n}"))).collect()
+}
 
 /// Opens `connections` to `to`, gets a response to one `GET` for `target` on each, and gives them, all idle.
 ///

@@ -11,6 +11,7 @@
 
 pub mod abusers;
 pub mod backend;
+pub mod datagrams;
 pub mod echo;
 pub mod handshakes;
 pub mod hold;

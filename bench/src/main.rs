@@ -1,20 +1,24 @@
-//! `sluice-bench load`, `backend`, `hold`, `handshakes`, `messages`, `echo` and `crowd`.
+//! `sluice-bench load`, `backend`, `hold`, `handshakes`, `messages`, `datagrams`, `echo` and `crowd`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
 mod args;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use args::{AbusersArgs, Conversation, HandshakesArgs, LoadArgs, MessagesArgs};
+use args::{
+    AbusersArgs, Conversation, DatagramsArgs, EchoProtocol, HandshakesArgs, HoldArgs, LoadArgs, MessagesArgs,
+};
 use clap::{Parser, Subcommand};
 use sluice_bench::abusers::abusers;
+use sluice_bench::datagrams;
 use sluice_bench::echo::{grpc, grpc_server, same, websocket, websocket_server};
 use sluice_bench::handshakes::handshakes;
 use sluice_bench::load::load;
-use sluice_bench::{backend, hold, unresponsive};
+use sluice_bench::{backend, unresponsive};
 use tokio::net::TcpListener;
 
 /// Tests proxies: a load client that verifies every response, and its backend.
@@ -38,6 +42,12 @@ enum Command {
         /// Accept connections, read nothing and respond to nothing.
         #[arg(long = "deaf")]
         unresponsive: bool,
+        /// File with a certificate, in PEM: over TLS, with a connection and a full handshake for each request.
+        #[arg(long, requires = "key", conflicts_with = "unresponsive")]
+        certificate: Option<PathBuf>,
+        /// File with its key.
+        #[arg(long, requires = "certificate")]
+        key: Option<PathBuf>,
     },
     /// Opens connections that all misbehave in one way and come back when they are ended; says `there` when
     /// all have been tried, and goes on until it is killed.
@@ -48,30 +58,19 @@ enum Command {
     /// Opens connections, says `open`, sends messages on long conversations, one at a time on each, compares each with
     /// its echo, and prints a JSON report.
     Messages(MessagesArgs),
-    /// Sends the messages of `messages` back; serves until it is killed.
+    /// Sends datagrams of many flows, says `open` once each has had an echo, compares every echo, and prints a JSON report.
+    Datagrams(DatagramsArgs),
+    /// Sends the messages of `messages` and `datagrams` back; serves until it is killed.
     Echo {
         /// Address to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
         /// Protocol of the conversations.
         #[arg(long, value_enum)]
-        protocol: Conversation,
+        protocol: EchoProtocol,
     },
     /// Opens connections, gets one response on each, says `holding N`, and keeps them until it is killed.
-    Hold {
-        /// Address of the proxy.
-        #[arg(long)]
-        to: SocketAddr,
-        /// The Host field.
-        #[arg(long, default_value = "bench.example")]
-        host: String,
-        /// Path and query of the request on each connection.
-        #[arg(long, default_value = "/download/100")]
-        target: String,
-        /// Number of connections.
-        #[arg(long, default_value_t = 10_000)]
-        connections: usize,
-    },
+    Hold(HoldArgs),
 }
 
 fn main() -> ExitCode {
@@ -92,12 +91,14 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", serde_json::to_string_pretty(&report)?);
             Ok(if report.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Backend { listen, unresponsive } => runtime.block_on(async {
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
-            println!("listening on {}", listener.local_addr()?);
-            match unresponsive {
-                true => unresponsive::serve(listener).await?,
-                false => backend::serve(listener).await?,
+        Command::Backend { listen, unresponsive, certificate, key } => runtime.block_on(async {
+            let listener = bind(listen).await?;
+            match (certificate, key) {
+                (Some(certificate), Some(key)) => {
+                    backend::serve_secured(listener, &read(&certificate)?, &read(&key)?).await?;
+                }
+                _ if unresponsive => unresponsive::serve(listener).await?,
+                _ => backend::serve(listener).await?,
             }
             Ok(ExitCode::SUCCESS)
         }),
@@ -120,21 +121,36 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", serde_json::to_string_pretty(&report)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Echo { listen, protocol } => runtime.block_on(async {
-            let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
-            println!("listening on {}", listener.local_addr()?);
-            match protocol {
-                Conversation::Websocket => websocket_server::serve(listener, same).await?,
-                Conversation::Grpc => grpc_server::serve(listener, same).await?,
-            }
+        Command::Datagrams(args) => {
+            let report = datagrams::datagrams(&args.spec()?, || println!("open"))?;
+            println!("{}", serde_json::to_string_pretty(&report)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Echo { listen, protocol: EchoProtocol::Datagrams } => {
+            let socket = UdpSocket::bind(listen).with_context(|| format!("--listen {listen}"))?;
+            println!("listening on {}", socket.local_addr()?);
+            datagrams::serve(&socket)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Echo { listen, protocol: EchoProtocol::Websocket } => runtime.block_on(async {
+            websocket_server::serve(bind(listen).await?, same).await?;
             Ok(ExitCode::SUCCESS)
         }),
-        Command::Hold { to, host, target, connections } => runtime.block_on(async {
-            let held = hold::open(to, &host, &target, connections).await?;
-            println!("holding {}", held.len());
-            std::future::pending::<()>().await;
-            drop(held);
+        Command::Echo { listen, protocol: EchoProtocol::Grpc } => runtime.block_on(async {
+            grpc_server::serve(bind(listen).await?, same).await?;
             Ok(ExitCode::SUCCESS)
         }),
+        Command::Hold(args) => args.hold(&runtime, |count| println!("holding {count}")),
     }
+}
+
+/// Listens, and says where.
+async fn bind(listen: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
+    println!("listening on {}", listener.local_addr()?);
+    Ok(listener)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
 }

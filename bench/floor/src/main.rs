@@ -1,12 +1,13 @@
 //! The lower bound of every proxy on this machine: accept, parse a head, replace a path prefix, forward,
 //! relay the response. Over HTTP/2 by the same `h2` crate as the gateway, if it is told so, to a backend
-//! of HTTP/1.1 or of HTTP/2 with whatever bodies and trailers there are.
+//! of HTTP/1.1 or of HTTP/2 with whatever bodies and trailers there are. Of datagrams it relays whatever comes.
 //!
 //! It pools backend connections and trusts everybody. It has no time-outs, over HTTP/1.1 no chunked bodies
 //! (responses need a Content-Length, requests have none), no log, no metrics: whatever a gateway spends above this, it
 //! spends on being one.
 #![forbid(unsafe_code)]
 
+mod datagrams;
 mod head;
 mod http2;
 mod io;
@@ -27,7 +28,7 @@ use monoio::{IoUringDriver, RuntimeBuilder};
 use crate::relay::{Backend, relay};
 use crate::through::Upstreams;
 
-/// Relays HTTP on one thread over io_uring, and nothing else.
+/// Relays HTTP on one thread over io_uring, or datagrams over epoll, and nothing else.
 #[derive(Parser)]
 struct Cli {
     /// Address to listen on.
@@ -45,10 +46,16 @@ struct Cli {
     /// Prefix of every path that is taken away.
     #[arg(long)]
     strip: String,
+    /// Clients and backend exchange datagrams.
+    #[arg(long, conflicts_with = "http2")]
+    datagrams: bool,
 }
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
+    if cli.datagrams {
+        return datagrams::relay(cli.listen, cli.backend);
+    }
     let mut ring = IoUring::builder();
     // The flags that workers of the gateway prefer.
     ring.setup_single_issuer().setup_defer_taskrun();

@@ -10,6 +10,7 @@
 mod arrival_log;
 mod body;
 mod request_target;
+mod secured;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -22,16 +23,17 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
 use crate::pattern::Checksum;
 use arrival_log::ArrivalLog;
 use body::PatternBody;
 use request_target::RequestTarget;
+pub use secured::serve_secured;
 
 type Body = Either<PatternBody, Full<Bytes>>;
 
@@ -43,11 +45,37 @@ const BENCH_ID: HeaderName = HeaderName::from_static("x-bench-id");
 /// # Errors
 /// The listener does not accept any more for a reason that will not pass.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
-    LocalSet::new().run_until(accept(listener)).await
+    let backend = Rc::new(Backend::default());
+    let serve = |stream| {
+        let backend = Rc::clone(&backend);
+        tokio::task::spawn_local(async move {
+            // How a connection ends is the client's finding, not ours.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), backend.service()).await;
+        });
+    };
+    LocalSet::new().run_until(accept(listener, serve)).await
 }
 
-async fn accept(listener: TcpListener) -> io::Result<()> {
-    let arrival_log = Rc::new(RefCell::new(ArrivalLog::default()));
+/// The memory that all connections share.
+#[derive(Default)]
+struct Backend {
+    arrivals: Rc<RefCell<ArrivalLog>>,
+}
+
+impl Backend {
+    /// Responds to the requests of a connection.
+    fn service(
+        &self,
+    ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + use<> {
+        let arrivals = Rc::clone(&self.arrivals);
+        service_fn(move |request| {
+            let arrivals = Rc::clone(&arrivals);
+            async move { Ok::<_, Infallible>(respond(request, &arrivals).await) }
+        })
+    }
+}
+
+async fn accept(listener: TcpListener, serve: impl Fn(TcpStream)) -> io::Result<()> {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -58,15 +86,7 @@ async fn accept(listener: TcpListener) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         let _ = stream.set_nodelay(true);
-        let arrival_log = Rc::clone(&arrival_log);
-        let service = service_fn(move |request| {
-            let arrival_log = Rc::clone(&arrival_log);
-            async move { Ok::<_, Infallible>(respond(request, &arrival_log).await) }
-        });
-        tokio::task::spawn_local(async move {
-            // How a connection ends is the client's finding, not ours.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        });
+        serve(stream);
     }
 }
 
