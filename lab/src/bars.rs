@@ -29,6 +29,7 @@ pub(crate) struct Bars {
     _succession: IgnoredAny,
     /// By scenario and what Sluice is held against: its CPU per request as a multiple of that one's.
     pub(crate) smoke: BTreeMap<String, BTreeMap<Against, Bar>>,
+    pub(crate) idle: Idle,
     pub(crate) scale: Scale,
     pub(crate) edits: Edits,
     pub(crate) nodes: Nodes,
@@ -50,6 +51,16 @@ pub(crate) enum Against {
     Peers,
     Floor,
     OneRoute,
+}
+
+/// `bench smoke --only idle`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Idle {
+    #[serde(rename = "tls-1-3-bytes")]
+    pub(crate) tls_1_3_bytes: Bar,
+    #[serde(rename = "tls-1-2-bytes")]
+    pub(crate) tls_1_2_bytes: Bar,
 }
 
 /// `bench scale`.
@@ -112,6 +123,7 @@ pub(crate) struct Memory {
 pub(crate) struct Overload {
     pub(crate) regex_p99: Bar,
     pub(crate) handshakes_p99: Bar,
+    pub(crate) backend_handshakes_p99: Bar,
 }
 
 /// A figure above 0.

@@ -147,6 +147,12 @@ fn time(text: &str) -> Result<Duration> {
     Ok(Duration::from_secs_f64(number.parse::<f64>()? * scale))
 }
 
+/// Writes a script that sends a body of so many bytes with each request.
+pub(crate) fn write_upload(path: &Path, bytes: usize) -> Result<()> {
+    let script = format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {bytes})\n");
+    std::fs::write(path, script).with_context(|| format!("writing {}", path.display()))
+}
+
 /// Writes a script that asks for `hosts` names with `targets` paths each, all of them in turn.
 pub(crate) fn write_many(path: &Path, hosts: usize, targets: usize) -> Result<()> {
     // A prime step visits every pair, and neighbours are not next to each other in any table.

@@ -10,8 +10,9 @@ use sluice_bench::timed::TimedReport;
 use super::scenario::{Load, Scenario};
 use crate::h2load::{H2loadReport, H2loadSpec};
 use crate::peers;
-use crate::peers::nginx;
-use crate::peers::resources::{HOST, HOSTS, PATHS};
+use crate::peers::Pass;
+use crate::peers::file_server;
+use crate::peers::resources::{HOST, HOSTS, PATHS, SERVER_NAME};
 use crate::testbed::LISTEN_ADDRESS;
 use crate::wrk::{self, WrkReport};
 
@@ -38,16 +39,23 @@ pub(super) struct Loader {
 impl Loader {
     /// A call for a turn; `bench` is our own program, and `dir` has the files that the load takes.
     pub(super) fn new(scenario: &Scenario, bench: &Path, dir: &Path, time: Duration, cpu: usize) -> Self {
-        let Scenario { load, connections, key, .. } = scenario;
-        let (request_path, tls) = (scenario.request_path.to_owned(), key.is_some());
+        let Scenario { load, connections, traffic, .. } = scenario;
+        let (request_path, tls) = (scenario.request_path.to_owned(), traffic.is_secured());
+        let by_wrk = |close: bool, script: Option<&str>| {
+            let script = script.map(|name| dir.join(name));
+            let request_path = scenario.request_path.to_owned();
+            let spec = wrk::LoadSpec { connections: *connections, request_path, close, script, tls };
+            let to = match traffic.pass {
+                Some(Pass::Sni) => LISTEN_ADDRESS.replace("127.0.0.1", SERVER_NAME),
+                _ => LISTEN_ADDRESS.to_owned(),
+            };
+            Self { command: spec.command(&to, time, cpu), opened: None, parse: of_wrk }
+        };
         match *load {
-            Load::Http1 { close, many } => {
-                let script = many.then(|| dir.join(MANY));
-                let spec = wrk::LoadSpec { connections: *connections, request_path, close, script, tls };
-                Self { command: spec.command(LISTEN_ADDRESS, time, cpu), opened: None, parse: of_wrk }
-            }
+            Load::Http1 { close, many } => by_wrk(close, many.then_some(MANY)),
+            Load::Uploads => by_wrk(false, Some(UPLOAD)),
             Load::Http2 { streams, grpc } => {
-                let message = grpc.then(|| dir.join(nginx::GRPC_MESSAGE));
+                let message = grpc.then(|| dir.join(file_server::GRPC_MESSAGE));
                 let spec = H2loadSpec { connections: *connections, streams, request_path, tls, message };
                 Self { command: spec.command(LISTEN_ADDRESS, time, cpu), opened: None, parse: of_h2load }
             }
@@ -58,6 +66,13 @@ impl Loader {
                 command.args(["--seconds", &time.as_secs().max(1).to_string()]);
                 command.arg("--trust").arg(dir.join("tls.crt"));
                 command.args(resumed.then_some("--resumed"));
+                Self { command, opened: Some(OPEN), parse: of_bench }
+            }
+            Load::Datagrams { window } => {
+                let mut command = peers::program(bench, Some(cpu));
+                command.args(["datagrams", "--to", LISTEN_ADDRESS, "--flows", &connections.to_string()]);
+                command.args(["--window", &window.to_string()]);
+                command.args(["--seconds", &time.as_secs().max(1).to_string()]);
                 Self { command, opened: Some(OPEN), parse: of_bench }
             }
             Load::Messages { conversation, streams } => {
@@ -77,15 +92,22 @@ impl Loader {
     }
 }
 
-/// Printed by `sluice-bench messages` and `handshakes` before what counts.
+/// Printed by `sluice-bench messages`, `handshakes` and `datagrams` before what counts.
 const OPEN: &str = "open\n";
 
 /// The script that chooses among many hosts and paths, in a testbed's directory.
 const MANY: &str = "many.lua";
 
-/// Writes that script.
-pub(super) fn write_script(dir: &Path) -> Result<()> {
-    wrk::write_many(&dir.join(MANY), HOSTS, PATHS)
+/// The script that sends bodies.
+const UPLOAD: &str = "upload.lua";
+
+/// Writes the script of a load, if it has one.
+pub(super) fn write_script(dir: &Path, load: Load) -> Result<()> {
+    match load {
+        Load::Http1 { many: true, .. } => wrk::write_many(&dir.join(MANY), HOSTS, PATHS),
+        Load::Uploads => wrk::write_upload(&dir.join(UPLOAD), 1 << 20),
+        _ => Ok(()),
+    }
 }
 
 fn of_wrk(output: &str) -> Result<LoadReport> {

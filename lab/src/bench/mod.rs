@@ -3,6 +3,7 @@
 mod cost;
 mod edits;
 mod guard;
+mod idle;
 mod load;
 mod moves;
 mod nodes;
@@ -10,7 +11,9 @@ mod plot;
 mod report;
 mod scale;
 mod scenario;
+mod scenarios;
 mod smoke;
+mod start;
 mod target;
 mod testbed;
 

@@ -62,10 +62,19 @@ pub(super) struct Section {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Idle {
+    pub(super) scenario: &'static str,
     #[serde(rename = "contender")]
     pub(super) target: &'static str,
     pub(super) connections: usize,
     pub(super) bytes_per_connection: f64,
+    /// Of Sluice, if there is a bar.
+    pub(super) at_most: Option<f64>,
+}
+
+impl Idle {
+    pub(super) fn is_met(&self) -> bool {
+        self.at_most.is_none_or(|most| self.bytes_per_connection <= most)
+    }
 }
 
 impl Spread {
@@ -178,7 +187,7 @@ fn micros(time: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::bars::Bars;
-    use crate::bench::scenario::SCENARIOS;
+    use crate::bench::scenarios::SCENARIOS;
 
     fn measurement(cpu_us: u64) -> Measurement {
         let (cpu, load) =

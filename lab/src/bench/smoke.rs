@@ -10,9 +10,11 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
+use super::idle::{IDLE, idle};
 use super::plot;
 use super::report::{Idle, Section};
-use super::scenario::{IDLE, SCENARIOS, Scenario};
+use super::scenario::Scenario;
+use super::scenarios::SCENARIOS;
 use super::target::{Programs, Target, Variant};
 use super::testbed::{Measurement, Plan, Testbed};
 use crate::bars::{Against, Bar, Bars};
@@ -31,7 +33,7 @@ pub struct Args {
     /// Seconds of load in each turn.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
-    /// Scenarios whose name contains one of these, and `idle`; all by default.
+    /// Scenarios whose name contains one of these; all by default.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Idle connections whose memory is measured; 0 leaves that out.
@@ -81,8 +83,7 @@ struct Results {
     idle: Vec<Idle>,
 }
 
-/// Name of the measurement of idle connections, for `--only`.
-const IDLE_NAME: &str = "idle";
+const IDLE_TARGETS: [Target; 3] = [Target::Sluice, Target::Nginx, Target::Haproxy];
 
 const WARMUP: Duration = Duration::from_secs(1);
 
@@ -121,15 +122,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         section.print();
         results.sections.push(section);
     }
-    if args.idle > 0 && is_wanted(&args.only, IDLE_NAME) {
-        results.idle = idle(args, &programs)?;
+    for scenario in IDLE.iter().filter(|one| args.idle > 0 && is_wanted(&args.only, one.name)) {
+        let most = scenario.most.map(|most| most(&bars.idle));
+        for target in IDLE_TARGETS.into_iter().chain(programs.beside.as_ref().map(|_| Target::SluiceBeside)) {
+            if is_selected(args, target) {
+                let plan = plan(args, &programs, target, &scenario.scenario);
+                results.idle.push(idle(scenario, plan, args.idle, most)?);
+            }
+        }
     }
     let dir = args.results.clone().unwrap_or_else(|| workspace().join("bench/results"));
     fs::create_dir_all(&dir).with_context(|| format!("--results {}", dir.display()))?;
     fs::write(dir.join("smoke.json"), serde_json::to_string_pretty(&results)? + "\n")?;
     plot::write(&dir.join("smoke.svg"), &results.peers, &results.sections)?;
     println!("\nwritten: smoke.json and smoke.svg in {}", dir.display());
-    let missed = results.sections.iter().flat_map(|section| &section.bars).filter(|bar| !bar.met).count();
+    let missed = results.sections.iter().flat_map(|section| &section.bars).filter(|bar| !bar.met).count()
+        + results.idle.iter().filter(|idle| !idle.is_met()).count();
     Ok(if args.strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -183,7 +191,7 @@ fn is_wanted(parts: &[String], name: &str) -> bool {
 
 /// A part of a name that no scenario has is a mistake, or it would measure nothing and succeed.
 fn ensure_known(parts: &[String]) -> Result<()> {
-    let names = || SCENARIOS.iter().map(|scenario| scenario.name).chain([IDLE_NAME]);
+    let names = || SCENARIOS.iter().map(|scenario| scenario.name).chain(IDLE.iter().map(|one| one.name));
     for part in parts {
         let known = names().any(|name| name.contains(part.as_str()));
         ensure!(
@@ -193,21 +201,6 @@ fn ensure_known(parts: &[String]) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
-    println!("\n{} idle connections, each after one request", args.idle);
-    let mut found = Vec::new();
-    let beside = programs.beside.is_some().then_some(Target::SluiceBeside);
-    let all = [Target::Sluice, Target::Nginx, Target::Haproxy].into_iter().chain(beside);
-    for target in all.filter(|one| is_selected(args, *one)) {
-        let mut testbed = Testbed::start(plan(args, programs, target, &IDLE))?;
-        let [before, after] = testbed.hold(args.idle)?;
-        let bytes = (after.saturating_sub(before) * 1024) as f64 / args.idle as f64;
-        println!("  {:<18}{bytes:>10.0} resident bytes per connection", target.name());
-        found.push(Idle { target: target.name(), connections: args.idle, bytes_per_connection: bytes });
-    }
-    Ok(found)
 }
 
 fn plan(args: &Args, programs: &Programs, target: Target, scenario: &'static Scenario) -> Plan {

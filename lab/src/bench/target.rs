@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::peers::haproxy::Splice;
 use crate::peers::programs::{Program, Programs as Peers};
-use crate::peers::{self, Setup, caddy, envoy, haproxy, nginx, resources, sluice};
+use crate::peers::{self, Pass, Setup, caddy, envoy, haproxy, nginx, resources, sluice};
 
 /// A program in a set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +73,12 @@ impl Target {
     /// Writes its configuration and gives the call that starts it. With `many`, Sluice has many routes where
     /// it is to have them.
     pub(super) fn command(self, setup: &Setup, programs: &Programs, many: bool) -> Result<Command> {
-        let bytes = setup.role.traffic().bytes;
+        let pass = setup.role.traffic().pass;
         let one = |variant: &Variant, many: bool| {
-            let text = match many {
-                _ if bytes => resources::pass_bytes(setup),
-                true => resources::many_routes(setup)?,
-                false => resources::strip_prefix(setup)?,
+            let text = match pass {
+                Some(pass) => resources::pass(setup, pass),
+                None if many => resources::many_routes(setup)?,
+                None => resources::strip_prefix(setup)?,
             };
             let mut command = sluice::measured(setup, &variant.program, &text)?;
             command.args(&variant.flags);
@@ -98,6 +98,7 @@ impl Target {
                 command.arg(format!("--listen={}", setup.listen));
                 command.arg(format!("--backend={}", setup.backend)).arg("--strip=/app");
                 let traffic = setup.role.traffic();
+                command.args((traffic.pass == Some(Pass::Udp)).then_some("--datagrams"));
                 command.args(traffic.http2.then_some("--http2"));
                 // As many as 16 clients with 32 streams each fill: backends let one have 128.
                 command.args(traffic.backend_http2.then_some("--backend-http2=4"));

@@ -2,8 +2,6 @@
 //!
 //! A namespace belongs to the thread that made it, so each testbed is a thread that takes tasks.
 
-use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -11,16 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gateway_testkit::netns::{self, Inside};
-use gateway_testkit::tls::{self, SelfSigned, Versions};
 
 use super::cost::{cost, resident_kib};
 use super::load::{LoadReport, Loader, write_script};
-use super::scenario::{Key, Load, Scenario};
+use super::scenario::Scenario;
+use super::start::{start_backend, wait_until_served, write_certificate};
 use super::target::{Programs, Target};
 use crate::peers::resources::HOST;
-use crate::peers::{self, Role, Setup, nginx};
+use crate::peers::{self, Role, Setup};
 use crate::process::{Process, until};
-use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, wait_for_response, wait_until_listening};
+use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS};
 
 /// Figures of one turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,8 +50,8 @@ pub(super) struct Testbed {
 enum Task {
     /// Load for so long, and so long before it that is not counted.
     Measure { warm: Duration, time: Duration },
-    /// Memory with so many idle connections, after the same without.
-    Hold { connections: usize },
+    /// Memory with so many idle connections, over TLS of this version.
+    Hold { connections: usize, version: Option<&'static str> },
 }
 
 impl Testbed {
@@ -93,9 +91,9 @@ impl Testbed {
     }
 
     /// Resident memory without and with so many idle connections, in KiB.
-    pub(super) fn hold(&mut self, connections: usize) -> Result<[u64; 2]> {
-        let before = self.run_task(Task::Hold { connections: 0 })?.resident_kib;
-        Ok([before, self.run_task(Task::Hold { connections })?.resident_kib])
+    pub(super) fn hold(&mut self, connections: usize, version: Option<&'static str>) -> Result<[u64; 2]> {
+        let before = self.run_task(Task::Hold { connections: 0, version })?.resident_kib;
+        Ok([before, self.run_task(Task::Hold { connections, version })?.resident_kib])
     }
 
     fn run_task(&mut self, task: Task) -> Result<Measurement> {
@@ -143,17 +141,14 @@ impl Running {
             peers: plan.programs.peers.clone(),
         };
         setup.peers.enter(inside)?;
-        let backend = start_backend(&setup, plan)?;
         if let Some(key) = plan.scenario.key {
             write_certificate(&setup, key)?;
         }
-        let many = plan.scenario.load == (Load::Http1 { close: false, many: true });
-        let mut command = plan.target.command(&setup, &plan.programs, many)?;
+        let backend = start_backend(&setup, plan.scenario, &plan.programs.bench, load_cpu)?;
+        let mut command = plan.target.command(&setup, &plan.programs, plan.scenario.is_many())?;
         let mut proxy = Process::spawn("proxy", &dir, &mut command)?;
-        wait_until_served(&mut proxy, &setup, plan, many)?;
-        if many {
-            write_script(&dir)?;
-        }
+        wait_until_served(&mut proxy, &setup, plan.scenario, plan.target)?;
+        write_script(&dir, plan.scenario.load)?;
         let (bench, scenario) = (plan.programs.bench.clone(), plan.scenario);
         Ok(Self { dir, bench, load_cpu, proxy, backend, scenario, turns: 0 })
     }
@@ -171,8 +166,8 @@ impl Running {
                 let requests = u32::try_from(load.requests).context("more requests than can be")?;
                 Ok(Measurement { load, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })
             }
-            Task::Hold { connections } => {
-                let holder = (connections > 0).then(|| self.hold(connections)).transpose()?;
+            Task::Hold { connections, version } => {
+                let holder = (connections > 0).then(|| self.hold(connections, version)).transpose()?;
                 let resident_kib = self.settled_kib()?;
                 drop(holder);
                 Ok(Measurement { resident_kib, ..Measurement::default() })
@@ -216,10 +211,13 @@ impl Running {
         Ok(last)
     }
 
-    fn hold(&mut self, connections: usize) -> Result<Process> {
+    fn hold(&mut self, connections: usize, version: Option<&str>) -> Result<Process> {
         let mut command = peers::program(&self.bench, Some(self.load_cpu));
         command.args(["hold", "--to", LISTEN_ADDRESS, "--target", "/app/100"]);
         command.args(["--connections", &connections.to_string()]);
+        if let Some(version) = version {
+            command.args(["--tls", version, "--host", HOST]).arg("--trust").arg(self.dir.join("tls.crt"));
+        }
         let mut holder = Process::spawn("hold", &self.dir, &mut command)?;
         until("idle connections are held", || {
             holder.ensure_running()?;
@@ -227,78 +225,4 @@ impl Running {
         })?;
         Ok(holder)
     }
-}
-
-/// Starts the backend of a scenario, on the CPU of the load.
-fn start_backend(setup: &Setup, plan: &Plan) -> Result<Process> {
-    let [_, cpu] = plan.cpus;
-    let Some(conversation) = plan.scenario.conversation() else {
-        let http2 = plan.scenario.traffic.backend_http2;
-        let mut command = nginx::file_server(&setup.peers, &setup.dir, setup.backend, cpu, http2)?;
-        let mut backend = Process::spawn("backend", &setup.dir, &mut command)?;
-        wait_for_response(&mut backend, setup.backend, HOST, "/100")?;
-        return Ok(backend);
-    };
-    let mut command = peers::program(&plan.programs.bench, Some(cpu));
-    command.args(["echo", "--listen", BACKEND_ADDRESS, "--protocol", conversation.name()]);
-    let mut backend = Process::spawn("backend", &setup.dir, &mut command)?;
-    wait_until_listening(&mut backend, "echo", BACKEND_ADDRESS)?;
-    Ok(backend)
-}
-
-/// Waits until the proxy reaches its backend.
-fn wait_until_served(proxy: &mut Process, setup: &Setup, plan: &Plan, many: bool) -> Result<()> {
-    let Scenario { traffic, request_path, .. } = plan.scenario;
-    if plan.target == Target::Floor && traffic.http2 {
-        // It speaks nothing else.
-        return wait_until_listening(proxy, "floor", LISTEN_ADDRESS);
-    }
-    if traffic.tls {
-        return wait_for_handshake(proxy, setup);
-    }
-    if traffic.websocket {
-        return wait_for_websocket(proxy, setup, request_path);
-    }
-    let request_path = match many {
-        _ if traffic.bytes => "/100",
-        true => "/app/0/100",
-        false => "/app/100",
-    };
-    wait_for_response(proxy, setup.listen, HOST, request_path)
-}
-
-/// Waits until a WebSocket is opened.
-fn wait_for_websocket(proxy: &mut Process, setup: &Setup, request_path: &str) -> Result<()> {
-    until("WebSockets are served", || {
-        proxy.ensure_running()?;
-        let url = format!("ws://{HOST}{request_path}");
-        let opened =
-            TcpStream::connect(setup.listen).ok().and_then(|socket| tungstenite::client(url, socket).ok());
-        Ok(opened.map(drop))
-    })
-}
-
-/// Makes the files of the listener's certificate.
-fn write_certificate(setup: &Setup, key: Key) -> Result<()> {
-    // wrk asks for the address that it connects to.
-    let names = [HOST, &setup.listen.ip().to_string()];
-    let made = match key {
-        Key::P256 => SelfSigned::new(&names),
-        Key::Rsa2048 => SelfSigned::rsa(&names),
-    };
-    fs::write(setup.certificate(), &made.certificate)?;
-    Ok(fs::write(setup.key(), &made.key)?)
-}
-
-/// Waits until a handshake and a request succeed.
-fn wait_for_handshake(proxy: &mut Process, setup: &Setup) -> Result<()> {
-    let [certificate, key] = [setup.certificate(), setup.key()].map(fs::read_to_string);
-    let client = tls::client(&[&SelfSigned { certificate: certificate?, key: key? }], Versions::New);
-    until("TLS is served", || {
-        proxy.ensure_running()?;
-        let response = TcpStream::connect(setup.listen)
-            .and_then(|socket| tls::over(socket, HOST, &client))
-            .and_then(|mut client| client.get(HOST, "/app/100"));
-        Ok(response.is_ok_and(|response| response.status == 200).then_some(()))
-    })
 }

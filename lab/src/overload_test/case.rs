@@ -73,6 +73,9 @@ pub(super) enum Environment {
     /// An HTTPS listener of the other tenant's is there, with a certificate of RSA-2048; the neighbour is measured without and
     /// with the abusers in turn.
     Secure,
+    /// The other tenant's backend is a TLS server with a certificate of RSA-2048, which closes each connection after a request
+    /// and resumes no session; the neighbour is measured in turn, too.
+    SecureBackend,
     /// The other tenant has routes with regular expressions, as costly as the budgets let in; see
     /// [`super::rounds`].
     Expressions,

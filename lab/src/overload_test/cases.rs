@@ -35,7 +35,7 @@ const PLAIN: Case = Case {
 };
 
 /// All of them.
-pub(super) const CASES: [Case; 16] = [
+pub(super) const CASES: [Case; 17] = [
     Case {
         name: "connections",
         flags: &["--max-connections", "500"],
@@ -205,6 +205,15 @@ pub(super) const CASES: [Case; 16] = [
         environment: Environment::Secure,
         below: Some(|bars| bars.handshakes_p99),
         proofs: &[counter("handshakes", "sluice_tls_handshakes_total", 5000.0)],
+        ..PLAIN
+    },
+    Case {
+        name: "backend-handshakes",
+        // Each asks once a second: a thousand connections and full handshakes.
+        abuser_groups: &[abusers(Behavior::Ask, 1000, SHORT_RESPONSE, 1000)],
+        environment: Environment::SecureBackend,
+        below: Some(|bars| bars.backend_handshakes_p99),
+        proofs: &[counter("handshakes", "sluice_upstream_tls_handshakes_total", 5000.0)],
         ..PLAIN
     },
     Case {

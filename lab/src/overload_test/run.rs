@@ -31,7 +31,7 @@ impl Run {
     pub(super) fn run(&self, case: &Case, inside: &Inside) -> Result<Outcome> {
         match case.environment {
             Environment::Expressions => rounds::run(self, case, inside),
-            Environment::Secure => self.run_in_turn(case, inside),
+            Environment::Secure | Environment::SecureBackend => self.run_in_turn(case, inside),
             Environment::Usual | Environment::SmallBuffers | Environment::StalledLog => {
                 self.run_once(case, inside)
             }

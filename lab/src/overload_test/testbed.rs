@@ -32,6 +32,8 @@ const UNRESPONSIVE_BACKEND: &str = "127.0.0.1:9002";
 /// The listener of [`Environment::Secure`].
 const SECURE_ADDRESS: &str = "127.0.0.1:8443";
 const SECURE: &str = include_str!("secure.yaml");
+/// The policy of [`Environment::SecureBackend`]; the certificate that it trusts comes at its end.
+const SECURE_BACKEND: &str = include_str!("secure_backend.yaml");
 const RESOURCES: &str = include_str!("resources.yaml");
 
 /// For a probe or a page; far above what either takes.
@@ -65,17 +67,28 @@ impl Testbed {
             sysctl("tcp_rmem", SMALL_BUFFERS)?;
             sysctl("tcp_wmem", SMALL_BUFFERS)?;
         }
+        let tls = match case.environment {
+            Environment::Secure | Environment::SecureBackend => Some(SelfSigned::rsa(&[OTHER_HOST])),
+            _ => None,
+        };
+        let other = match &tls {
+            Some(tls) if case.environment == Environment::SecureBackend => write_identity(dir, tls)?,
+            _ => Vec::new(),
+        };
+        let other: Vec<&str> = other.iter().map(String::as_str).collect();
         let backends = vec![
             start_backend(bench, dir, "neighbour", NEIGHBOUR_BACKEND, &[])?,
-            start_backend(bench, dir, "other", OTHER_BACKEND, &[])?,
+            start_backend(bench, dir, "other", OTHER_BACKEND, &other)?,
             start_backend(bench, dir, "deaf", UNRESPONSIVE_BACKEND, &["--deaf"])?,
         ];
         let (path, log) = (dir.join("access.log"), case.environment == Environment::StalledLog);
         let log = log.then(|| pipe(&path)).transpose()?;
         sluice::write_config(dir, RESOURCES)?;
-        if case.environment == Environment::Secure {
-            let certificate = SelfSigned::rsa(&[OTHER_HOST]);
-            let resources = [SECURE, &certificate.secret("other", "certificate")].concat();
+        if let Some(tls) = &tls {
+            let resources = match case.environment {
+                Environment::SecureBackend => [SECURE_BACKEND, &indented(&tls.certificate)].concat(),
+                _ => [SECURE, &tls.secret("other", "certificate")].concat(),
+            };
             fs::write(sluice::config_dir(dir).join("secure.yaml"), resources)?;
         }
         let mut command = sluice::run(limited(program, case.open_files), dir, inside.bpffs());
@@ -177,6 +190,19 @@ pub(super) fn operator(to: SocketAddr) -> io::Result<Client> {
     socket.set_read_timeout(Some(OPERATOR_TIMEOUT))?;
     socket.set_write_timeout(Some(OPERATOR_TIMEOUT))?;
     Ok(Client::from(TcpStream::from(socket)))
+}
+
+/// Writes certificate and key, and gives the flags of a backend that uses them.
+fn write_identity(dir: &Path, tls: &SelfSigned) -> Result<Vec<String>> {
+    let [certificate, key] = [dir.join("backend.crt"), dir.join("backend.key")];
+    fs::write(&certificate, &tls.certificate)?;
+    fs::write(&key, &tls.key)?;
+    Ok(vec![format!("--certificate={}", certificate.display()), format!("--key={}", key.display())])
+}
+
+/// The lines of a block in YAML.
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
 /// Sets a value of this network namespace.

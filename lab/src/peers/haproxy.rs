@@ -14,7 +14,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use super::programs::Program;
-use super::{Proxy, Setup, Traffic, write};
+use super::resources::{HOST, SERVER_NAME};
+use super::{BackendTls, Pass, Proxy, Setup, Traffic, write};
 use crate::process::{Process, until};
 use crate::testbed::{GRPC_ADDRESS, WEBSOCKET_ADDRESS};
 
@@ -45,7 +46,7 @@ struct Parts {
     defaults: String,
     frontend: String,
     bind: String,
-    server: &'static str,
+    server: String,
     /// More backends.
     backends: String,
     idle: &'static str,
@@ -54,7 +55,7 @@ struct Parts {
 /// Writes the configuration of a proxy that is measured and gives the call that starts it.
 pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
     let traffic = setup.role.traffic();
-    if traffic.bytes {
+    if traffic.pass.is_some() {
         return stream(setup, Splice::Off);
     }
     if traffic.tls {
@@ -78,6 +79,15 @@ pub(crate) enum Splice {
 pub(crate) fn stream(setup: &Setup, splice: Splice) -> Result<Command> {
     let Setup { listen, backend, role, .. } = setup;
     let option = if splice == Splice::Auto { "    option splice-auto\n" } else { "" };
+    let (by_name, only) = match role.traffic().pass {
+        Some(Pass::Sni) => (
+            "    tcp-request inspect-delay 5s
+    tcp-request content accept if { req.ssl_hello_type 1 }
+",
+            format!(" if {{ req.ssl_sni -i {SERVER_NAME} }}"),
+        ),
+        _ => ("", String::new()),
+    };
     let text = format!(
         "global
     maxconn 16000
@@ -89,8 +99,10 @@ defaults
 {option}    timeout connect 5s
     timeout client 1h
     timeout server 1h
-listen in
+frontend in
     bind {listen} backlog 4096
+{by_name}    use_backend out{only}
+backend out
     server one {backend}
 ",
         role.workers()
@@ -139,17 +151,30 @@ fn measured(setup: &Setup, traffic: Traffic) -> Parts {
         bind: match traffic.tls {
             // Clients of HTTP/2 in clear text are known by their preface.
             true => {
-                format!(" ssl crt {} alpn h2,http/1.1 ssl-min-ver TLSv1.3", setup.dir.join(PEM).display())
+                format!(" ssl crt {} alpn h2,http/1.1 ssl-min-ver TLSv1.2", setup.dir.join(PEM).display())
             }
             false => String::new(),
         },
         server: match traffic.backend_http2 {
-            true => " pool-max-conn -1 pool-purge-delay 1h proto h2",
-            false => " pool-max-conn -1 pool-purge-delay 1h",
+            true => format!("{KEPT} proto h2"),
+            false => format!("{KEPT}{}", server_tls(setup, traffic.backend_tls)),
         },
         backends: String::new(),
         idle: "1h",
     }
+}
+
+/// Connections to the backend stay.
+const KEPT: &str = " pool-max-conn -1 pool-purge-delay 1h";
+
+/// TLS to the backend.
+fn server_tls(setup: &Setup, connections: Option<BackendTls>) -> String {
+    let Some(connections) = connections else { return String::new() };
+    let reuse = if connections == BackendTls::Full { " no-ssl-reuse" } else { "" };
+    format!(
+        " ssl verify required ca-file {} sni str({HOST}) verifyhost {HOST} ssl-min-ver TLSv1.3 curves X25519{reuse}",
+        setup.certificate().display()
+    )
 }
 
 /// With a socket at which the process that serves says its number.

@@ -2,6 +2,7 @@
 
 pub(crate) mod caddy;
 pub(crate) mod envoy;
+pub(crate) mod file_server;
 pub(crate) mod haproxy;
 pub(crate) mod nginx;
 pub(crate) mod programs;
@@ -53,7 +54,7 @@ pub(crate) enum Role {
 pub(crate) struct Traffic {
     /// It writes an access log.
     pub(crate) access_log: bool,
-    /// Clients speak TLS 1.3; the files are [`Setup::certificate`] and [`Setup::key`].
+    /// Clients speak TLS 1.3 or 1.2; the files are [`Setup::certificate`] and [`Setup::key`].
     pub(crate) tls: bool,
     /// Clients speak HTTP/2.
     pub(crate) http2: bool,
@@ -61,8 +62,32 @@ pub(crate) struct Traffic {
     pub(crate) backend_http2: bool,
     /// Clients open WebSockets.
     pub(crate) websocket: bool,
-    /// Connections are passed on as they are, to the backend that clients speak with: no path is changed, no field set.
-    pub(crate) bytes: bool,
+    /// Passed on as it is, to the backend that clients speak with: no path is changed, no field set.
+    pub(crate) pass: Option<Pass>,
+    /// The backend speaks TLS 1.3, with the certificate of [`Setup::certificate`].
+    pub(crate) backend_tls: Option<BackendTls>,
+}
+
+/// Traffic that is passed on as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Connections.
+    Tcp,
+    /// Connections over TLS between client and backend, by the server name [`resources::SERVER_NAME`].
+    Sni,
+    /// Datagrams.
+    Udp,
+}
+
+/// Connections over TLS to the backend, by what it allows. Keys are agreed on by X25519.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BackendTls {
+    /// They are kept.
+    Kept,
+    /// Each request has one of its own, whose handshake resumes a session.
+    Resumed,
+    /// Each request has one of its own with a full handshake.
+    Full,
 }
 
 impl Traffic {
@@ -73,12 +98,20 @@ impl Traffic {
         http2: false,
         backend_http2: false,
         websocket: false,
-        bytes: false,
+        pass: None,
+        backend_tls: None,
     };
 }
 
+impl Traffic {
+    /// True if clients speak TLS, with the proxy or with its backend.
+    pub(crate) fn is_secured(self) -> bool {
+        self.tls || self.pass == Some(Pass::Sni)
+    }
+}
+
 impl Setup {
-    /// A file with the listener's certificate, in PEM.
+    /// A file with the certificate of whoever terminates TLS, in PEM.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.dir.join("tls.crt")
     }

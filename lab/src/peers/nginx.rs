@@ -3,7 +3,6 @@
 //! It is replaced by `nginx -s reload`: the master keeps the listening sockets and starts new workers; the
 //! old ones stop accepting, close idle connections and end with their last request.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 use super::programs::{Program, Programs};
-use super::{Proxy, Role, Setup, Traffic, write};
+use super::resources::{HOST, SERVER_NAME};
+use super::{BackendTls, Pass, Proxy, Role, Setup, Traffic, write};
 use crate::proc::children;
 use crate::process::{Process, until};
 use crate::testbed::{GRPC_ADDRESS, WEBSOCKET_ADDRESS};
@@ -31,7 +31,7 @@ pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
         false => "off".to_owned(),
     };
     let (module, block) = match role {
-        Role::Measured(traffic) if traffic.bytes => (STREAM_MODULE, stream(*listen, *backend)),
+        Role::Measured(Traffic { pass: Some(pass), .. }) => (STREAM_MODULE, stream(*listen, *backend, *pass)),
         Role::Measured(traffic) => ("", http(dir, "nginx", &log, &measured(setup, *traffic))),
         Role::Replaced => ("", http(dir, "nginx", &log, &replaced(*listen, *backend))),
     };
@@ -41,14 +41,24 @@ pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
 /// Debian has the module in a package of its own.
 const STREAM_MODULE: &str = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n";
 
-/// Connections as they are, as its manual has it, with buffers that take a whole read of ours.
-fn stream(listen: SocketAddr, backend: SocketAddr) -> String {
+/// Connections and datagrams as they are, as its manual has it, with buffers that take a whole read of ours.
+fn stream(listen: SocketAddr, backend: SocketAddr, pass: Pass) -> String {
+    let (options, by_name, to) = match pass {
+        Pass::Tcp => ("backlog=4096", String::new(), backend.to_string()),
+        Pass::Udp => ("udp", String::new(), backend.to_string()),
+        Pass::Sni => {
+            let map = format!("map $ssl_preread_server_name $named {{ {SERVER_NAME} backend; }}");
+            let text =
+                format!("    {map}\n    upstream backend {{ server {backend}; }}\n    ssl_preread on;\n");
+            ("backlog=4096", text, "$named".to_owned())
+        }
+    };
     format!(
         "stream {{
     proxy_buffer_size 128k;
-    server {{
-        listen {listen} backlog=4096;
-        proxy_pass {backend};
+{by_name}    server {{
+        listen {listen} {options};
+        proxy_pass {to};
     }}
 }}
 "
@@ -73,7 +83,7 @@ fn measured(setup: &Setup, traffic: Traffic) -> String {
             format!(
                 "        ssl_certificate {};
         ssl_certificate_key {};
-        ssl_protocols TLSv1.3;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_session_cache shared:tls:10m;
 ",
                 setup.certificate().display(),
@@ -86,6 +96,10 @@ fn measured(setup: &Setup, traffic: Traffic) -> String {
     let (version, grpc) = match traffic.backend_http2 {
         true => ("2", GRPC),
         false => ("1.1", ""),
+    };
+    let (scheme, backend_tls) = match traffic.backend_tls {
+        Some(connections) => ("https", proxy_tls(setup, connections)),
+        None => ("http", String::new()),
     };
     let connection = match traffic.websocket {
         true => {
@@ -102,9 +116,12 @@ fn measured(setup: &Setup, traffic: Traffic) -> String {
     server {{
         listen {listen}{ssl} backlog=4096;
 {http2}{tls}{grpc}        location /app/ {{
-            proxy_pass http://backend/;
+            proxy_pass {scheme}://backend/;
             proxy_http_version {version};
-{connection}            proxy_set_header Host $http_host;
+{backend_tls}{connection}            client_max_body_size 0;
+            client_body_buffer_size 128k;
+            proxy_request_buffering off;
+            proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Host $http_host;
@@ -114,6 +131,22 @@ fn measured(setup: &Setup, traffic: Traffic) -> String {
         }}
     }}
 "
+    )
+}
+
+/// TLS to the backend.
+fn proxy_tls(setup: &Setup, connections: BackendTls) -> String {
+    let reuse = if connections == BackendTls::Full { "off" } else { "on" };
+    format!(
+        "            proxy_ssl_verify on;
+            proxy_ssl_trusted_certificate {};
+            proxy_ssl_server_name on;
+            proxy_ssl_name {HOST};
+            proxy_ssl_protocols TLSv1.3;
+            proxy_ssl_conf_command Groups X25519;
+            proxy_ssl_session_reuse {reuse};
+",
+        setup.certificate().display()
     )
 }
 
@@ -150,54 +183,8 @@ fn replaced(listen: SocketAddr, backend: SocketAddr) -> String {
     )
 }
 
-/// A file in a directory of files that are served: a message of gRPC of five bytes.
-pub(crate) const GRPC_MESSAGE: &str = "grpc-message";
-
-/// A server of files: small ones from memory, large ones from the page cache; with `http2`, over that too, which takes
-/// nginx 1.25.1. Gives the call that starts it.
-pub(crate) fn file_server(
-    peers: &Programs,
-    dir: &Path,
-    listen: SocketAddr,
-    cpu: usize,
-    http2: bool,
-) -> Result<Command> {
-    let root = dir.join("files");
-    fs::create_dir_all(&root)?;
-    for (name, bytes) in [("100", 100), ("10k", 10 << 10), ("1m", 1 << 20)] {
-        fs::write(root.join(name), "x".repeat(bytes))?;
-    }
-    // A POST for a file is refused, and the refusal is another file: a message, with the trailers of a call that succeeded.
-    fs::write(dir.join(GRPC_MESSAGE), b"\0\0\0\0\x05\x0a\x03abc")?;
-    let http2 = match http2 {
-        true => format!(
-            "        http2 on;
-        location = /grpc {{ alias {message}; error_page 405 =200 /message; }}
-        location = /message {{ internal; alias {message}; default_type application/grpc; add_trailer grpc-status 0; }}
-",
-            message = dir.join(GRPC_MESSAGE).display()
-        ),
-        false => String::new(),
-    };
-    let server = format!(
-        "    keepalive_timeout 1h;
-    sendfile on;
-    tcp_nopush on;
-    open_file_cache max=16;
-    server {{
-        listen {listen} backlog=4096;
-{http2}        root {root};
-        location ~ ^/([0-9]/)?100$ {{ return 200 \"{small}\"; }}
-    }}
-",
-        root = root.display(),
-        small = "x".repeat(100),
-    );
-    instance(peers, dir, "backend", 1, ("", &http(dir, "backend", "off", &server)), Some(cpu))
-}
-
 /// The part of a configuration for HTTP.
-fn http(dir: &Path, name: &str, access_log: &str, text: &str) -> String {
+pub(super) fn http(dir: &Path, name: &str, access_log: &str, text: &str) -> String {
     format!(
         "http {{
     access_log {access_log};
@@ -215,7 +202,7 @@ fn http(dir: &Path, name: &str, access_log: &str, text: &str) -> String {
 
 /// Writes a configuration with a name of its own, of a line that loads a module and a block, and gives the call that starts
 /// it.
-fn instance(
+pub(super) fn instance(
     peers: &Programs,
     dir: &Path,
     name: &str,

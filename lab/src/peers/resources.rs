@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use gateway_testkit::tls::SelfSigned;
 
-use super::{Setup, Traffic};
+use super::{Pass, Setup, Traffic};
 use crate::testbed::{GRPC_ADDRESS, WEBSOCKET_ADDRESS};
 
 /// On a Service's port whose backend speaks HTTP/2 in clear text.
 const H2C: &str = ", appProtocol: kubernetes.io/h2c";
 /// A host that has a route in every scenario, and the name of every certificate.
 pub(crate) const HOST: &str = "h0.example";
+/// Another name of certificates, which wrk sends: it is the one name whose address it finds anywhere.
+pub(crate) const SERVER_NAME: &str = "localhost";
 /// Names in the scenario of many routes; each has a route of its own.
 pub(crate) const HOSTS: usize = 1000;
 /// Rules of each of these routes.
@@ -59,17 +61,22 @@ pub(crate) fn strip_prefix(setup: &Setup) -> Result<String> {
     Ok(measured(setup)? + &route("all", "", &strip_rule("", setup.backend.port())))
 }
 
-/// A TCPRoute for all connections.
-pub(crate) fn pass_bytes(setup: &Setup) -> String {
+/// A route that passes everything on as it is.
+pub(crate) fn pass(setup: &Setup, pass: Pass) -> String {
     let (listen, backend) = (setup.listen, setup.backend);
+    let (kind, hostnames) = match pass {
+        Pass::Tcp => ("TCPRoute", String::new()),
+        Pass::Sni => ("TLSRoute", format!("  hostnames: [{SERVER_NAME}]\n")),
+        Pass::Udp => ("UDPRoute", String::new()),
+    };
     format!(
         "{}---
 apiVersion: gateway.networking.k8s.io/v1
-kind: TCPRoute
+kind: {kind}
 metadata: {{name: all, namespace: bench}}
 spec:
   parentRefs: [{{name: bench}}]
-  rules:
+{hostnames}  rules:
     - backendRefs: [{{name: backend, port: {}}}]
 ",
         base(listen, backend, setup.role.traffic()),
@@ -87,15 +94,41 @@ pub(crate) fn many_routes(setup: &Setup) -> Result<String> {
     Ok(text)
 }
 
-/// Listener and backend of a proxy that is measured, with the Secret of its certificate.
+/// Listener and backend of a proxy that is measured, with the Secret of its certificate and the policy of its backend.
 fn measured(setup: &Setup) -> Result<String> {
     let traffic = setup.role.traffic();
-    let text = base(setup.listen, setup.backend, traffic);
-    if !traffic.tls {
-        return Ok(text);
+    let mut text = base(setup.listen, setup.backend, traffic);
+    if traffic.tls {
+        let [certificate, key] = [setup.certificate(), setup.key()].map(fs::read_to_string);
+        text += &SelfSigned { certificate: certificate?, key: key? }.secret("bench", "certificate");
     }
-    let [certificate, key] = [setup.certificate(), setup.key()].map(fs::read_to_string);
-    Ok(text + &SelfSigned { certificate: certificate?, key: key? }.secret("bench", "certificate"))
+    if traffic.backend_tls.is_some() {
+        text += &policy(&fs::read_to_string(setup.certificate())?);
+    }
+    Ok(text)
+}
+
+/// TLS to the backend, whose certificate is the one that is trusted.
+fn policy(certificate: &str) -> String {
+    let certificate: String = certificate.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: authority, namespace: bench}}
+data:
+  ca.crt: |
+{certificate}---
+apiVersion: gateway.networking.k8s.io/v1
+kind: BackendTLSPolicy
+metadata: {{name: backend, namespace: bench}}
+spec:
+  targetRefs: [{{group: \"\", kind: Service, name: backend}}]
+  validation:
+    caCertificateRefs: [{{group: \"\", kind: ConfigMap, name: authority}}]
+    hostname: {HOST}
+"
+    )
 }
 
 /// A route; `hostnames` and `rules` are whole lines.
@@ -126,12 +159,18 @@ fn strip_rule(path: &str, port: u16) -> String {
 
 /// Everything but the routes.
 fn base(listen: SocketAddr, backend: SocketAddr, traffic: Traffic) -> String {
-    let listener = match traffic.tls {
-        _ if traffic.bytes => "name: tcp, protocol: TCP",
-        true => "name: https, protocol: HTTPS, tls: {certificateRefs: [{name: certificate}]}",
-        false => "name: http, protocol: HTTP",
+    let listener = match traffic.pass {
+        Some(Pass::Tcp) => "name: tcp, protocol: TCP",
+        Some(Pass::Sni) => "name: tls, protocol: TLS, tls: {mode: Passthrough}",
+        Some(Pass::Udp) => "name: udp, protocol: UDP",
+        None if traffic.tls => "name: https, protocol: HTTPS, tls: {certificateRefs: [{name: certificate}]}",
+        None => "name: http, protocol: HTTP",
     };
-    let protocol = if traffic.backend_http2 { H2C } else { "" };
+    let protocol = match traffic.pass {
+        Some(Pass::Udp) => ", protocol: UDP",
+        _ if traffic.backend_http2 => H2C,
+        _ => "",
+    };
     let (port, backend) = (listen.port(), service("backend", backend, protocol));
     format!(
         "apiVersion: v1
@@ -157,6 +196,7 @@ spec:
 /// A Service with one endpoint; `protocol` is more of its port.
 fn service(name: &str, at: SocketAddr, protocol: &str) -> String {
     let (address, port) = (at.ip(), at.port());
+    let transport = if protocol.contains("UDP") { "UDP" } else { "TCP" };
     format!(
         "apiVersion: v1
 kind: Service
@@ -171,7 +211,7 @@ metadata:
   namespace: bench
   labels: {{kubernetes.io/service-name: {name}}}
 addressType: IPv4
-ports: [{{name: http, port: {port}, protocol: TCP}}]
+ports: [{{name: http, port: {port}, protocol: {transport}}}]
 endpoints: [{{addresses: [{address}], conditions: {{ready: true}}}}]
 "
     )
