@@ -8,13 +8,11 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use crate::backend_sessions::BackendSessions;
 use crate::peer::{ClientTlsError, PeerName};
 use crate::server::HTTP2;
 use crate::verifier::BackendVerifier;
 use crate::{Credential, Protocol, provider};
-
-/// Tickets and sessions that are kept of one backend: as many as its handshakes at once use.
-const SESSIONS: usize = 8;
 
 /// Checks and names of connections to a backend.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +63,7 @@ impl ClientTls {
             Some(Protocol::Http1) => vec![b"http/1.1".to_vec()],
             Some(Protocol::Http2) => vec![HTTP2.to_vec()],
         };
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config.resumption = Resumption::store(Arc::new(BackendSessions::default()));
         // A request in early data may be replayed by whoever recorded it (RFC 8470).
         config.enable_early_data = false;
         Ok(Self { config: Arc::new(config), name, protocol: options.protocol })
@@ -75,7 +73,7 @@ impl ClientTls {
     #[must_use]
     pub fn with_own_sessions(&self) -> Self {
         let mut config = ClientConfig::clone(&self.config);
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config.resumption = Resumption::store(Arc::new(BackendSessions::default()));
         Self { config: Arc::new(config), ..self.clone() }
     }
 

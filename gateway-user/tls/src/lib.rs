@@ -10,6 +10,7 @@
 
 mod authorities;
 mod backend_error;
+mod backend_sessions;
 mod cipher_suite;
 mod client;
 mod client_trust;

@@ -34,7 +34,11 @@ fn self_signed(names: &[&str]) -> (String, String) {
     (CertificateParams::new(names).unwrap().self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
-fn server((certificate, key): &(String, String), alpn: &[&[u8]]) -> ServerConnection {
+fn server(identity: &(String, String), alpn: &[&[u8]]) -> ServerConnection {
+    ServerConnection::new(server_config(identity, alpn)).unwrap()
+}
+
+fn server_config((certificate, key): &(String, String), alpn: &[&[u8]]) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -42,7 +46,7 @@ fn server((certificate, key): &(String, String), alpn: &[&[u8]]) -> ServerConnec
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key).unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    ServerConnection::new(Arc::new(config)).unwrap()
+    Arc::new(config)
 }
 
 fn client(trusted: &str, names: &[PeerName], protocol: impl Into<Option<Protocol>>) -> ClientTls {
@@ -130,6 +134,30 @@ fn content_goes_both_ways_however_it_is_cut() {
             session.receive(&mut back, &mut Wire::default(), &mut |part| content.extend_from_slice(part));
         assert_eq!((used.unwrap(), content.as_slice()), (back.len(), &b"hello"[..]));
     }
+}
+
+#[test]
+fn as_many_handshakes_at_once_resume_as_there_are_tickets() {
+    let identity = self_signed(&["a.b.example"]);
+    let config = server_config(&identity, &[]);
+    let tls = client(&identity.0, &[], None);
+    let handshake = || {
+        let mut server = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let session = run(&tls, &mut server, 100_000).unwrap();
+        (session, server)
+    };
+    // Each handshake uses one and is given more.
+    for _ in 0..100 {
+        let (mut session, mut server) = handshake();
+        let mut tickets = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut tickets).unwrap();
+        }
+        session.receive(&mut tickets, &mut Wire::default(), &mut |_| {}).unwrap();
+    }
+    // None of these is given another one.
+    let resumed = (0..80).take_while(|_| handshake().0.is_resumed()).count();
+    assert_eq!(resumed, 64, "each ticket is used once, and the newest are kept");
 }
 
 #[test]
