@@ -244,8 +244,7 @@ async fn receive<T: Transport>(link: Rc<StreamState>, mut socket: RecvSide<T>, q
         state.canceller.set(Some(canceller));
         link.begin_operation();
         state.quiet.set(quiet_after);
-        // A layer puts records together that lie in two chunks, and would copy all of a large one for a part.
-        let large = filled && state.expects_long.get() && link.layer.get().is_none();
+        let large = filled && state.expects_long.get();
         let chunk = match state.most.get() {
             0 if large => Chunk::bulk(),
             0 => Chunk::take(),

@@ -11,6 +11,12 @@ use crate::settings::Settings;
 
 /// Most bytes of a record, header and all, of any version (RFC 5246 section 6.2.3).
 pub(super) const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
+/// Bytes of a record's header (RFC 8446 section 5.1).
+const HEADER: usize = 5;
+/// Of what comes behind the beginning of a record, up to so much is put there as a whole: a message of the peer's may lie in
+/// several records, which the session takes together. Of more only the rest of that record: a copy of all would cost more than
+/// another turn of the session.
+const JOINED_MAX: usize = 4 * 1024;
 /// Contents up to this size together are sealed as one record: another record costs more than the copy.
 const MERGED_MAX: usize = 4 * 1024;
 
@@ -70,29 +76,81 @@ impl<S: Side> TlsLayer<S> {
     }
 }
 
+impl<S: Side> TlsLayer<S>
+where
+    S::Error: LayerError,
+{
+    /// Opens the whole records of a chunk, and keeps the beginning of another one.
+    fn take(
+        &mut self,
+        mut input: Chunk,
+        content: &mut VecDeque<Chunk>,
+        out: &mut VecDeque<Chunk>,
+    ) -> io::Result<()> {
+        let opened =
+            self.session.receive(input.as_mut_slice(), &mut Records(out), &mut |part| put(content, part));
+        input.advance(opened.map_err(|failure| failure.as_io())?);
+        if !input.is_empty() && !self.session.is_peer_closed() {
+            self.partial = Some(beginning(input)?);
+        }
+        Ok(())
+    }
+}
+
+/// Memory for the beginning of a record to wait in: as much as it takes to complete the record, of which the next bytes are
+/// expected, or the chunk that it is in, unless that is larger.
+fn beginning(input: Chunk) -> io::Result<Chunk> {
+    let whole = record_length(&input).unwrap_or(HEADER).clamp(input.len(), RECORD_MAX.max(input.len()));
+    if input.capacity() >= whole && input.capacity() <= RECORD_MAX {
+        return Ok(input);
+    }
+    let mut kept = Chunk::with_capacity(whole);
+    kept.extend_from_slice(&input).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    Ok(kept)
+}
+
+/// Bytes of the record that begins here, header and all, as soon as that is there.
+fn record_length(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [_, _, _, high, low, ..] => Some(HEADER + usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
+}
+
+/// Puts behind the beginning of a record what it lacks.
+fn complete(partial: &mut Chunk, received: &mut Chunk) -> io::Result<()> {
+    loop {
+        let wanted = record_length(partial).unwrap_or(HEADER).min(RECORD_MAX).saturating_sub(partial.len());
+        let part = if received.len() <= JOINED_MAX { received.len() } else { wanted };
+        let (part, limit) = (part.min(received.len()), RECORD_MAX + JOINED_MAX);
+        if part == 0 {
+            return Ok(());
+        }
+        let bytes = received.as_slice().get(..part).unwrap_or_default();
+        let joined = partial.reserve(part, limit).and_then(|()| partial.extend_from_slice(bytes));
+        joined.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        received.advance(part);
+    }
+}
+
 impl<S: Side> Layer for TlsLayer<S>
 where
     S::Error: LayerError,
 {
     fn open(
         &mut self,
-        received: Chunk,
+        mut received: Chunk,
         content: &mut VecDeque<Chunk>,
         out: &mut VecDeque<Chunk>,
     ) -> io::Result<Opened> {
-        let (mut input, joined) = match self.partial.take() {
-            Some(partial) => (join(partial, &received)?, true),
-            None => (received, false),
-        };
-        let opened =
-            self.session.receive(input.as_mut_slice(), &mut Records(out), &mut |part| put(content, part));
-        input.advance(opened.map_err(|failure| failure.as_io())?);
-        if self.session.is_peer_closed() {
-            return Ok(Opened::End);
+        if let Some(mut partial) = self.partial.take() {
+            complete(&mut partial, &mut received)?;
+            self.take(partial, content, out)?;
         }
-        // The beginning of a record may have to wait: not in what it took to join two chunks, and if it is nothing in none.
-        self.partial = (!input.is_empty()).then(|| if joined { input.split_off(0) } else { input });
-        Ok(Opened::More)
+        if !received.is_empty() && !self.session.is_peer_closed() {
+            self.take(received, content, out)?;
+        }
+        Ok(if self.session.is_peer_closed() { Opened::End } else { Opened::More })
     }
 
     fn is_ended(&self) -> bool {
@@ -167,3 +225,6 @@ pub(crate) fn put(content: &mut VecDeque<Chunk>, part: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
