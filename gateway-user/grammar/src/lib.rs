@@ -1,5 +1,5 @@
-//! The grammar of HTTP: tokens, field names, methods, schemes, statuses, authorities and paths, and the
-//! meaning of each to a gateway.
+//! The grammar of HTTP: tokens, field names, methods, schemes, statuses, authorities, origins and paths, and
+//! the meaning of each to a gateway.
 //!
 //! One rule for one thing: routes are checked (`gateway-translate`), compiled (`gateway-snapshot`), matched
 //! and forwarded (`gateway-http`, `gateway-proxy`) by the same functions, so that a rule which is accepted is
@@ -11,6 +11,7 @@ pub mod authority;
 pub mod grpc;
 pub mod method;
 pub mod names;
+pub mod origin;
 pub mod path;
 pub mod percent;
 pub mod scheme;
@@ -20,4 +21,5 @@ pub mod token;
 pub use authority::Authority;
 pub use method::Method;
 pub use names::FieldId;
+pub use origin::{Origin, OriginPattern};
 pub use scheme::Scheme;

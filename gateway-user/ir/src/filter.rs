@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Cors;
+
 /// One step of a rule's filter chain, in the order in which they run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Filter {
@@ -18,6 +20,8 @@ pub enum Filter {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<PathRewrite>,
     },
+    /// `CORS`.
+    Cors(Cors),
 }
 
 /// Header changes, applied as set, then add, then remove.

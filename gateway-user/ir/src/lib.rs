@@ -17,6 +17,7 @@ mod matching;
 pub mod order;
 pub mod overlap;
 mod placement;
+mod policy;
 mod route;
 mod settings;
 mod tls;
@@ -32,6 +33,7 @@ pub use ids::{
 };
 pub use matching::{GrpcMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use placement::{LabelRequirement, Labels, NodeSelector, Placement};
+pub use policy::{ANY, Cors};
 pub use route::{
     Action, HttpRoute, HttpRule, L4Backend, L4Route, L4Rule, Route, RuleError, RuleErrorKind, Timeouts,
     WeightedBackend, WeightedTarget,

@@ -22,6 +22,7 @@ impl Filter {
                 host.iter().try_for_each(HostRewrite::check)?;
                 path.iter().try_for_each(|path| path.parts().map(drop))
             }
+            Self::Cors(cors) => cors.check(),
         }
     }
 }

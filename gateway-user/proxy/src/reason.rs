@@ -25,6 +25,10 @@ pub enum Reason {
     WebSocket(HandshakeError),
     /// The rule redirects.
     Redirect,
+    /// A preflight, with the leave that the rule's `CORS` gives.
+    CorsPreflight,
+    /// A preflight of a page whose origin the rule's `CORS` does not allow.
+    CorsOriginNotAllowed,
     /// No Gateway listener on the address and port.
     NoListenerForAddress,
     /// The TCP or UDP listener has no route.
@@ -184,6 +188,8 @@ impl Reason {
             Self::RequestBody(error) => last(error.status(), error.reason()),
             Self::WebSocket(error) => last(error.status(), error.reason()),
             Self::Redirect => reply(302, "redirect"),
+            Self::CorsPreflight => reply(204, "cors_preflight"),
+            Self::CorsOriginNotAllowed => reply(403, "cors_origin_not_allowed"),
             Self::NoListenerForAddress => reply(404, "no_listener_for_address"),
             Self::NoRoute => broken("no_route"),
             Self::Miss(miss) => reply(404, miss.code()),
@@ -281,7 +287,7 @@ mod tests {
     }
 
     fn all() -> Vec<Reason> {
-        let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress NoRoute PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
+        let mut all = units!(Reason: Redirect CorsPreflight CorsOriginNotAllowed UnderscoreHeader NoListenerForAddress NoRoute PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadFlows FlowEvicted UpstreamUnreachable OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints BackendTlsInvalid BackendTlsNoRoom UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamBadUpgrade UpstreamNoUpgrade UpstreamHttp2Upgrade UpstreamResponseTimeout
             TunnelIdle TunnelUpstreamClosed TunnelUpstreamStalled

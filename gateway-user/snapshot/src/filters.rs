@@ -9,6 +9,7 @@ use gateway_grammar::names::{REASON_HEADER, is_alias, is_framing_field};
 use gateway_grammar::{Authority, token};
 use gateway_ir::{Filter, HeaderChange, HeaderMod, HostRewrite, check_name};
 
+use crate::Cors;
 use crate::rewrite::PathRewrite;
 
 /// Everything that a rule, or a rule and one of its backends, changes on the way through.
@@ -24,6 +25,8 @@ pub struct Filters {
     pub host: Option<Box<[u8]>>,
     /// The path to send instead of the client's.
     pub path: Option<PathRewrite>,
+    /// The leave of pages of other origins: applied before all else to a request, and after all else to a response.
+    pub cors: Option<Box<Cors>>,
     /// A name in `request` holds `_`.
     pub(crate) underscores: bool,
 }
@@ -55,10 +58,10 @@ pub enum FieldEdit {
 impl Filters {
     /// True if nothing is changed.
     pub fn is_empty(&self) -> bool {
-        self.request.is_empty() && self.response.is_empty() && self.host.is_none() && self.path.is_none()
+        *self == Self::default()
     }
 
-    /// These filters followed by `more`. Of two new hosts or paths the later one counts: a backend's
+    /// These filters followed by `more`. Of two new hosts, paths or `CORS` the later one counts: a backend's
     /// `URLRewrite` works on the client's path, not on what the rule made of it.
     ///
     /// # Errors
@@ -77,6 +80,7 @@ impl Filters {
                         all.path = Some(PathRewrite::compile(path)?);
                     }
                 }
+                Filter::Cors(cors) => all.cors = Some(Box::new(Cors::compile(cors)?)),
             }
         }
         Ok(all)

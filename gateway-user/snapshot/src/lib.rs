@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod compile;
+mod cors;
 mod explain;
 mod filters;
 mod hit;
@@ -26,6 +27,7 @@ mod snapshot;
 mod table;
 
 pub use compile::{compile, compile_from, compile_with};
+pub use cors::{Cors, Leave};
 pub use explain::{
     ExplainedHit, Explanation, Verdict, explain, explain_connection, explain_datagram, explain_tls,
 };

@@ -12,6 +12,8 @@ use gateway_ir::{
 pub const HEADER_FILTERS: &str = "header-filters";
 /// Filters that rewrite host and path.
 pub const URL_REWRITE: &str = "url-rewrite";
+/// Filters that share responses with pages of other origins.
+pub const CORS: &str = "cors";
 /// Redirects.
 pub const REDIRECT: &str = "redirect";
 /// Filters of one backendRef.
@@ -48,6 +50,7 @@ pub const PROXY_HEADERS: &str = "proxy-headers";
 pub const KNOWN: &[&str] = &[
     HEADER_FILTERS,
     URL_REWRITE,
+    CORS,
     REDIRECT,
     BACKEND_FILTERS,
     REGULAR_EXPRESSIONS,
@@ -99,6 +102,7 @@ pub fn of_action(rule: &HttpRule) -> Needs {
     sorted([
         (has(|one| matches!(one, Filter::RequestHeaders(_) | Filter::ResponseHeaders(_))), HEADER_FILTERS),
         (has(|one| matches!(one, Filter::UrlRewrite { .. })), URL_REWRITE),
+        (has(|one| matches!(one, Filter::Cors(_))), CORS),
         (matches!(rule.action, Action::Redirect(_)), REDIRECT),
         (of_backends().next().is_some(), BACKEND_FILTERS),
         (any_cluster(|key| key.protocol == BackendProtocol::Http2), HTTP2_BACKENDS),

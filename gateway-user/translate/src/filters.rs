@@ -11,7 +11,7 @@ use gateway_ir::{
 };
 
 use crate::diagnostics::ConfigError;
-use crate::reason;
+use crate::{cors, reason};
 
 /// The translation of a filter list.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -87,7 +87,11 @@ fn add(
             let spec = filter.request_redirect.as_ref().ok_or_else(|| missing("requestRedirect"))?;
             chain.redirect = Some(redirect(spec, matches, &format!("{field}.requestRedirect"))?);
         }
-        Type::RequestMirror | Type::ExtensionRef | Type::Cors | Type::ExternalAuth => {
+        Type::Cors => {
+            let spec = filter.cors.as_ref().ok_or_else(|| missing("cors"))?;
+            chain.filters.push(cors::translate(spec, &format!("{field}.cors"), &mut chain.ignored)?);
+        }
+        Type::RequestMirror | Type::ExtensionRef | Type::ExternalAuth => {
             let message = format!("filter {} is not supported; take it away", filter.type_);
             return Err(unsupported(&format!("{field}.type"), message));
         }

@@ -22,6 +22,7 @@ mod clusters;
 pub mod condition_type;
 mod conflict;
 mod contested;
+mod cors;
 mod diagnostics;
 mod digest;
 mod duration;

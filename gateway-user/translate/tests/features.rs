@@ -314,6 +314,11 @@ spec: {ports: [{port: 80, appProtocol: kubernetes.io/ws}]}
         ],
     ),
     probe(
+        "HTTPRouteCORS",
+        "rules: [{filters: [{type: CORS, cors: {allowOrigins: ['*']}}], backendRefs: [{name: s, port: 80}]}]",
+        &[("/filters/0/Cors/origins/0", "\"*\""), ("/filters/0/Cors/max_age", "5")],
+    ),
+    probe(
         "HTTPRouteHostRewrite",
         "rules: [{filters: [{type: URLRewrite, urlRewrite: {hostname: b.example.com}}], backendRefs: [{name: s, port: 80}]}]",
         &[("/filters/0/UrlRewrite/host", "\"b.example.com\"")],
@@ -501,16 +506,10 @@ spec: {parentRefs: [{name: l4}], rules: [{backendRefs: [{name: dns, port: 53, we
 ];
 
 /// Features that have a filter of their own, which must not be claimed as long as it is refused.
-const REFUSED: &[(&str, &str)] = &[
-    (
-        "HTTPRouteRequestMirror",
-        "rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: s, port: 80}}}], backendRefs: [{name: s, port: 80}]}]",
-    ),
-    (
-        "HTTPRouteCORS",
-        "rules: [{filters: [{type: CORS, cors: {allowOrigins: ['*']}}], backendRefs: [{name: s, port: 80}]}]",
-    ),
-];
+const REFUSED: &[(&str, &str)] = &[(
+    "HTTPRouteRequestMirror",
+    "rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: s, port: 80}}}], backendRefs: [{name: s, port: 80}]}]",
+)];
 
 fn run(route: &str, more: &str) -> Translation {
     let mut text = WORLD.to_owned();

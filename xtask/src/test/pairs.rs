@@ -10,7 +10,7 @@ use clap::ValueEnum;
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair.
-pub(super) const EVERY_PAIR: [&str; 15] = [
+pub(super) const EVERY_PAIR: [&str; 16] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -26,6 +26,7 @@ pub(super) const EVERY_PAIR: [&str; 15] = [
     "ports",
     "deaths",
     "client_certificates",
+    "cors",
 ];
 
 /// Steering and I/O.

@@ -87,7 +87,8 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
             true => hit.matched_len,
             false => unmerged_len(forwarded, hit.matched_len),
         };
-        let request = result::Request { target: &target, method, path: forwarded, matched_len };
+        let fields = &FieldList(&headers);
+        let request = result::Request { target: &target, method, path: forwarded, matched_len, fields };
         Outcome::of(&hit.rule, &request, backends(&snapshot, &resources, &hit.listener))
     });
     let mut text = note;

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use gateway_http::head::{Fields, HeadEdits};
-use gateway_snapshot::Filters;
 
 use super::progress::Progress;
 use super::wire::{AttemptError, ResponseSink, ResponseSource};
@@ -13,7 +12,7 @@ use crate::body::ends::{PumpError, Sink as _};
 use crate::body::pacing::Pacing;
 use crate::body::pump::{Pump, PumpEnd, ResponseStart};
 use crate::context::WorkerContext;
-use crate::filters::edit_response;
+use crate::filters::{OnResponse, edit_response};
 use crate::upstream::logs_connections_in;
 
 /// The end of the response's way through the exchange.
@@ -33,7 +32,7 @@ pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
     context: &WorkerContext,
     (source, sink): (&mut S, &mut K),
     edits: &mut HeadEdits,
-    filters: &Filters,
+    on_response: OnResponse<'_>,
     progress: &Progress,
 ) -> Result<Delivery, AttemptError> {
     let head = source.parts();
@@ -46,7 +45,7 @@ pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
     }
     let invalid = AttemptError::For(Reason::FilteredResponseInvalid);
     edits.clear();
-    edit_response(filters, head.fields, || context.clock.http_date(), edits).map_err(|_| invalid)?;
+    edit_response(on_response, head.fields, || context.clock.http_date(), edits).map_err(|_| invalid)?;
     sink.head(&head, edits).map_err(|_| invalid)?;
     source.begin_body().map_err(|fault| AttemptError::For(reason(&fault)))?;
     let mut pump = Pump {
@@ -77,13 +76,13 @@ pub(super) async fn switch<S: ResponseSource, K: ResponseSink>(
     context: &WorkerContext,
     (source, sink): (&mut S, &mut K),
     edits: &mut HeadEdits,
-    filters: &Filters,
+    on_response: OnResponse<'_>,
     progress: &Progress,
 ) -> Result<(), AttemptError> {
     let head = source.parts();
     let invalid = AttemptError::For(Reason::FilteredResponseInvalid);
     edits.clear();
-    edit_response(filters, head.fields, || context.clock.http_date(), edits).map_err(|_| invalid)?;
+    edit_response(on_response, head.fields, || context.clock.http_date(), edits).map_err(|_| invalid)?;
     let status = sink.switch(&head, edits).map_err(|_| invalid)?;
     progress.status.set(status);
     source.begin_body().map_err(|fault| AttemptError::For(reason(&fault)))?;

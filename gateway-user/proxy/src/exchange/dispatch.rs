@@ -21,7 +21,7 @@ use crate::Reason;
 use crate::body::replay::Replay;
 use crate::clock::within;
 use crate::fault::{self, Stage};
-use crate::filters::RequestTrailers;
+use crate::filters::{OnResponse, RequestTrailers};
 use crate::upstream::{Cluster, Tried, logs_connections_in};
 
 /// The step that follows an attempt.
@@ -147,13 +147,14 @@ impl<W: Wire> Exchange<'_, W> {
                 replay.give_up();
                 note_head(progress);
                 let edits = &mut self.scratch.response_edits;
+                let on_response =
+                    OnResponse { filters: &target.filters, own: self.scratch.own_fields.as_deref() };
                 if switches {
-                    let switch = pin!(switch(context, (response, client), edits, &target.filters, progress));
+                    let switch = pin!(switch(context, (response, client), edits, on_response, progress));
                     upload.beside(switch).await.map_err(AttemptError::reason)?;
                     (Some(Release::Tunnel), Delivered::Switched)
                 } else {
-                    let delivery =
-                        pin!(deliver(context, (response, client), edits, &target.filters, progress));
+                    let delivery = pin!(deliver(context, (response, client), edits, on_response, progress));
                     match upload.beside(delivery).await.map_err(AttemptError::reason)? {
                         Delivery::Whole { reusable } => (release(progress, reusable), Delivered::Whole),
                         Delivery::Left => (Some(Release::Left), Delivered::Left),

@@ -18,7 +18,7 @@ mod upload;
 mod waits;
 pub(crate) mod wire;
 
-use gateway_snapshot::Action;
+use gateway_snapshot::{Action, Cors, Filters};
 
 pub(crate) use deliver::reason as fault_reason;
 pub(crate) use outcome::{Ended, LocalReply, Outcome};
@@ -27,6 +27,7 @@ pub(crate) use scratch::Scratch;
 use crate::Reason;
 use crate::connection::info::ConnInfo;
 use crate::observe::record::RequestRecord;
+use crate::policy::{self, FilterOutcome};
 use wire::Wire;
 
 /// One request on its way.
@@ -47,7 +48,11 @@ impl<W: Wire> Exchange<'_, W> {
         };
         let counted = match admit::admit(self.info, &found.routed) {
             Ok(counted) => counted,
-            Err(reason) => return Outcome::reply(reason).into(),
+            Err(reason) => {
+                // Pages are told of a refusal as of any other response.
+                self.decide(&found.routed.rule.filters);
+                return Outcome::reply(reason).into();
+            }
         };
         if self.wire.wants_upgrade() && self.info.control.is_over_limit() {
             // It would keep for hours the place that it was lent for a response.
@@ -56,13 +61,35 @@ impl<W: Wire> Exchange<'_, W> {
         // Counted until the response is out, or the connection is lost.
         self.record.counted = Some(counted);
         match &found.routed.clone().rule.action {
-            Action::Redirect(redirect) => self.redirect(redirect, found).into(),
+            Action::Redirect(redirect) => match self.decide(&found.routed.rule.filters) {
+                FilterOutcome::Continue => self.redirect(redirect, found).into(),
+                FilterOutcome::Reply(reason) => Outcome::reply(reason).into(),
+            },
             Action::Forward(picker) => {
                 let target = picker.pick(self.info.context.random.next());
-                self.forward(found, target).await
+                match self.decide(&target.filters) {
+                    FilterOutcome::Continue => self.forward(found, target).await,
+                    FilterOutcome::Reply(reason) => Outcome::reply(reason).into(),
+                }
             }
             // Told from the others when the rule was found.
             Action::Fail(error) => Outcome::reply(Reason::Failure(error.kind)).into(),
         }
+    }
+
+    /// Has the filters decide that may respond by themselves. Nearly no rule has one.
+    fn decide(&mut self, filters: &Filters) -> FilterOutcome {
+        match &filters.cors {
+            None => FilterOutcome::Continue,
+            Some(cors) => self.decide_cors(cors),
+        }
+    }
+
+    #[cold]
+    fn decide_cors(&mut self, cors: &Cors) -> FilterOutcome {
+        let request = self.wire.request();
+        let (own, outcome) = policy::admit_cors(cors, request.method_token, &route::Lines(request.fields));
+        self.scratch.own_fields = Some(Box::new(own));
+        outcome
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct MatchedRoute {
 }
 
 /// A head's fields as the tables ask for them.
-struct Lines<'a>(Fields<'a>);
+pub(super) struct Lines<'a>(pub(super) Fields<'a>);
 
 impl FieldLines for Lines<'_> {
     fn find(&self, name: &str, from: usize) -> Option<(usize, &[u8])> {

@@ -3,6 +3,7 @@
 use gateway_http::head::HeadEdits;
 
 use crate::observe::record::RequestText;
+use crate::policy::OwnFields;
 
 /// Buffers above this size, in bytes, are freed rather than kept.
 const KEPT_BYTES: usize = 16 * 1024;
@@ -21,6 +22,8 @@ pub(crate) struct Scratch {
     /// A rewritten path, or a `Location`.
     pub(crate) target: Vec<u8>,
     pub(crate) text: RequestText,
+    /// Fields that filters write into the response, a local reply included.
+    pub(crate) own_fields: Option<Box<OwnFields>>,
 }
 
 impl Scratch {
@@ -33,5 +36,6 @@ impl Scratch {
             buffer.shrink_to(KEPT_BYTES);
         }
         self.text.clear(KEPT_BYTES);
+        self.own_fields = None;
     }
 }

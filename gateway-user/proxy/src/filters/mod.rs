@@ -14,7 +14,7 @@ pub use redirect::fields as redirect_fields;
 pub(crate) use redirect::{RedirectContext, location};
 pub(crate) use request_headers::edit_request;
 pub(crate) use request_trailers::RequestTrailers;
-pub(crate) use response_headers::edit_response;
+pub(crate) use response_headers::{OnResponse, edit_response};
 pub(crate) use underscores::{drop_shadows, stays};
 pub(crate) use url_rewrite::rewrite_url;
 

@@ -83,7 +83,7 @@ pub(crate) fn render(
     record.reason = Some(reason);
     let shown = |reason| info.shows_reason().then_some(reason);
     if record.is_grpc && redirect.is_none() {
-        return write_grpc(&info.context, &scratch.text, (reason, status), shown(reason), persistence);
+        return write_grpc(&info.context, scratch, (reason, status), shown(reason), persistence);
     }
     let location: [(&str, &[u8]); 1] = [("location", &scratch.target)];
     let changed;
@@ -94,6 +94,14 @@ pub(crate) fn render(
         Some(routed) => {
             changed = filters::redirect_fields(&routed.rule.filters, &scratch.target);
             changed.as_slice()
+        }
+    };
+    let with_own;
+    let fields = match &scratch.own_fields {
+        None => fields,
+        Some(own) => {
+            with_own = own.beside(fields);
+            with_own.as_slice()
         }
     };
     let reply = Reply { reason: shown(reason), status, fields, to_head, persistence };
@@ -173,14 +181,15 @@ fn write(context: &WorkerContext, text: &RequestText, reply: &Reply<'_>) -> Opti
         persistence,
     };
     local_reply(&mut ChunkSink::new(&mut out), &content).ok()?;
-    Some((out, if to_head { 0 } else { length as u64 }, status))
+    let is_sent = !to_head && !status::is_without_content(status);
+    Some((out, if is_sent { length as u64 } else { 0 }, status))
 }
 
 /// Writes the reply to a gRPC call: a status in place of a body, in a response that HTTP calls successful (gRPC over HTTP/2,
 /// "Trailers-Only").
 fn write_grpc(
     context: &WorkerContext,
-    text: &RequestText,
+    scratch: &Scratch,
     (reason, status): (Reason, u16),
     shown: Option<Reason>,
     persistence: Persistence,
@@ -195,14 +204,16 @@ fn write_grpc(
         ("content-type", CONTENT_TYPE.as_bytes()),
         ("grpc-status", reason.grpc_code(status).text().as_bytes()),
         ("grpc-message", &encoded),
-        ("x-request-id", text.id()),
+        ("x-request-id", scratch.text.id()),
     ];
-    let named = if text.id().is_empty() { 3 } else { 4 };
+    let named = if scratch.text.id().is_empty() { 3 } else { 4 };
+    let fields = fields.get(..named).unwrap_or_default();
+    let with_own = scratch.own_fields.as_ref().map(|own| own.beside(fields));
     let date = context.clock.http_date();
     let content = encode::LocalReply {
         status: 200,
         reason: shown.map_or("", Reason::code),
-        fields: fields.get(..named).unwrap_or_default(),
+        fields: with_own.as_deref().unwrap_or(fields),
         date: Some(&date),
         persistence,
         ..encode::LocalReply::default()

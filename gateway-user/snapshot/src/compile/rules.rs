@@ -141,7 +141,7 @@ fn underscores(source: &HttpRule) -> Box<[Box<str>]> {
     let filters = source.filters.iter().chain(backends.iter().flat_map(|backend| &backend.filters));
     let written = filters.filter_map(|filter| match filter {
         Filter::RequestHeaders(change) => Some(change.set.iter().chain(&change.add)),
-        Filter::ResponseHeaders(_) | Filter::UrlRewrite { .. } => None,
+        Filter::ResponseHeaders(_) | Filter::UrlRewrite { .. } | Filter::Cors(_) => None,
     });
     let written = written.flatten().map(|change| change.name.as_str());
     matched

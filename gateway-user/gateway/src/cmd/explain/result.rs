@@ -4,9 +4,9 @@
 //! clusters, and the table of reasons.
 
 use gateway_ir::RuleError;
-use gateway_proxy::{Reason, redirect_fields};
+use gateway_proxy::{FilterOutcome, OwnFields, Reason, admit_cors, redirect_fields};
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location, write_target};
-use gateway_snapshot::{Action, Destination, Filters, Rule, Target};
+use gateway_snapshot::{Action, Destination, FieldLines, Filters, Rule, Target};
 
 use super::backends::{Backends, Reached};
 use super::target::Target as Url;
@@ -19,6 +19,8 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a [u8],
     /// The part of that path that the rule's prefix stands for.
     pub(super) matched_len: usize,
+    /// Its header lines.
+    pub(super) fields: &'a dyn FieldLines,
 }
 
 /// The result of a request.
@@ -35,13 +37,27 @@ impl Outcome {
     pub(super) fn of(rule: &Rule, request: &Request<'_>, backends: Backends<'_>) -> Self {
         match &rule.action {
             Action::Fail(failure) => Self { lines: vec![failed(failure)], serves: false },
-            Action::Redirect(redirect) => {
-                Self { lines: redirected(redirect, &rule.filters, request), serves: true }
-            }
+            Action::Redirect(redirect) => match decided(&rule.filters, request) {
+                Decided::Reply { line, fields, serves } => {
+                    Self { lines: std::iter::once(line).chain(fields).collect(), serves }
+                }
+                Decided::GoesOn(own) => {
+                    Self { lines: redirected(redirect, &rule.filters, request, own), serves: true }
+                }
+            },
             Action::Forward(picker) => {
                 let total = picker.targets().map(|(weight, _)| weight).sum();
                 let mut outcome = Self { lines: Vec::new(), serves: false };
                 for (weight, target) in picker.targets() {
+                    let own = match decided(&target.filters, request) {
+                        Decided::Reply { line, fields, serves } => {
+                            outcome.lines.push(format!("{}{line}", share(weight, total, "requests")));
+                            outcome.lines.extend(fields);
+                            outcome.serves |= serves;
+                            continue;
+                        }
+                        Decided::GoesOn(own) => own,
+                    };
                     let reached = match &target.destination {
                         Destination::Fail(failure) => Err(failed(failure)),
                         Destination::Cluster(id) => backends
@@ -50,11 +66,37 @@ impl Outcome {
                             .map_err(|(reason, more)| format!("{}: {more}", status(reason))),
                     };
                     outcome.add(&share(weight, total, "requests"), reached);
+                    let own = own.iter().flat_map(|own| own.beside(&[]));
+                    outcome.lines.extend(own.map(|field| format!("with {}", field_line(field))));
                 }
                 outcome
             }
         }
     }
+}
+
+/// The decision of a rule's filters about a request.
+enum Decided {
+    /// A local reply: its status and reason, a line for each field, and whether a client takes it for a success.
+    Reply { line: String, fields: Vec<String>, serves: bool },
+    /// It goes on, with fields for its response.
+    GoesOn(Option<OwnFields>),
+}
+
+fn decided(filters: &Filters, request: &Request<'_>) -> Decided {
+    let Some(cors) = &filters.cors else { return Decided::GoesOn(None) };
+    match admit_cors(cors, request.method.as_bytes(), request.fields) {
+        (own, FilterOutcome::Continue) => Decided::GoesOn(Some(own)),
+        (own, FilterOutcome::Reply(reason)) => Decided::Reply {
+            line: status(reason),
+            fields: own.beside(&[]).into_iter().map(field_line).collect(),
+            serves: reason.status().is_some_and(|status| status < 400),
+        },
+    }
+}
+
+fn field_line((name, value): (&str, &[u8])) -> String {
+    format!("{name}: {}", text(value))
 }
 
 impl Outcome {
@@ -120,7 +162,12 @@ fn sent(to: &str, target: &Target, request: &Request<'_>) -> String {
     format!("{to}: {} {} with Host {host}", request.method, text(&path))
 }
 
-fn redirected(redirect: &Redirect, filters: &Filters, request: &Request<'_>) -> Vec<String> {
+fn redirected(
+    redirect: &Redirect,
+    filters: &Filters,
+    request: &Request<'_>,
+    own: Option<OwnFields>,
+) -> Vec<String> {
     let url = request.target;
     let source = RedirectSource {
         scheme: url.scheme,
@@ -134,9 +181,8 @@ fn redirected(redirect: &Redirect, filters: &Filters, request: &Request<'_>) -> 
     write_location(redirect, &source, &mut location);
     let first = format!("{} {}", redirect.status, Reason::Redirect.code());
     let fields = redirect_fields(filters, &location);
-    std::iter::once(first)
-        .chain(fields.into_iter().map(|(name, value)| format!("{name}: {}", text(value))))
-        .collect()
+    let fields = own.as_ref().map_or(fields.clone(), |own| own.beside(&fields));
+    std::iter::once(first).chain(fields.into_iter().map(field_line)).collect()
 }
 
 fn text(bytes: &[u8]) -> String {

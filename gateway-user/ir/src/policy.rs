@@ -1,0 +1,57 @@
+//! Filters that decide about requests, where others change them.
+
+use gateway_grammar::OriginPattern;
+use serde::{Deserialize, Serialize};
+
+use crate::check_name;
+
+/// Every origin, method or header name.
+pub const ANY: &str = "*";
+
+/// `CORS`: pages of other origins that may use the responses (Fetch standard, CORS protocol; GEP-1767).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cors {
+    /// Patterns of origins, each as written, or [`ANY`] alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
+    /// Pages may send credentials.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub credentials: bool,
+    /// Methods beside GET, HEAD and POST, or [`ANY`] alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// Names of request fields, or [`ANY`] alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
+    /// Names of response fields that pages may read, or [`ANY`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<String>,
+    /// Seconds for which the response to a preflight may be kept.
+    pub max_age: u32,
+}
+
+impl Cors {
+    /// True if everything can be compared and written.
+    ///
+    /// # Errors
+    /// A line that names the value.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.origins.iter().try_for_each(|origin| Self::check_origin(origin))?;
+        let names = [&self.methods, &self.headers, &self.exposed];
+        names.into_iter().flatten().try_for_each(|name| check_name(name))
+    }
+
+    /// True if `origin` is [`ANY`] or a pattern.
+    ///
+    /// # Errors
+    /// A line that says how origins are written.
+    pub fn check_origin(origin: &str) -> Result<(), String> {
+        if origin == ANY || OriginPattern::parse(origin).is_some() {
+            return Ok(());
+        }
+        Err(format!(
+            "{origin:?} is no origin; write http:// or https:// and a host such as www.example.com, *.example.com or *, \
+             and after it the port, 1 to 65535, if it is not the scheme's"
+        ))
+    }
+}
