@@ -36,8 +36,8 @@ spec:
     - matches: [{path: {value: /e/zero}}]
       backendRefs: [{name: empty, port: 80, weight: 0}]
     - matches: [{path: {value: /e/none}}]
-    - matches: [{path: {value: /e/mirror}}]
-      filters: [{type: RequestMirror, requestMirror: {backendRef: {name: empty, port: 80}}}]
+    - matches: [{path: {value: /e/extension}}]
+      filters: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Limit, name: ten}}]
       backendRefs: [{name: httpbin, namespace: team2, port: 8000}]
     - matches: [{path: {value: /e/both}}]
       backendRefs:
@@ -65,7 +65,7 @@ fn explain_says_what_the_gateway_does() {
             let said = sluice(&["explain", dir, "GET", &format!("http://127.0.0.1{path}")]);
             (said.status.code(), text(&said))
         };
-        for path in ["missing", "grant", "empty", "zero", "none", "mirror"] {
+        for path in ["missing", "grant", "empty", "zero", "none", "extension"] {
             let response = get(&format!("/e/{path}")).unwrap();
             let (code, said) = explain(&format!("/e/{path}"));
             let reply = format!("\n{} {}: ", response.status, response.reason().unwrap());

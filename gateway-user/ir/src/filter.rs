@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Cors;
+use crate::{ClusterKey, Cors, Mirror};
 
 /// One step of a rule's filter chain, in the order in which they run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,6 +22,18 @@ pub enum Filter {
     },
     /// `CORS`.
     Cors(Cors),
+    /// `RequestMirror`.
+    Mirror(Mirror),
+}
+
+impl Filter {
+    /// The cluster that gets copies of requests.
+    pub fn copies_to(&self) -> Option<&ClusterKey> {
+        match self {
+            Self::Mirror(mirror) => Some(&mirror.cluster),
+            _ => None,
+        }
+    }
 }
 
 /// Header changes, applied as set, then add, then remove.

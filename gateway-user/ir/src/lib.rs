@@ -33,7 +33,7 @@ pub use ids::{
 };
 pub use matching::{GrpcMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use placement::{LabelRequirement, Labels, NodeSelector, Placement};
-pub use policy::{ANY, Cors};
+pub use policy::{ANY, Cors, Mirror, Share};
 pub use route::{
     Action, HttpRoute, HttpRule, L4Backend, L4Route, L4Rule, Route, RuleError, RuleErrorKind, Timeouts,
     WeightedBackend, WeightedTarget,

@@ -3,7 +3,7 @@
 use gateway_grammar::OriginPattern;
 use serde::{Deserialize, Serialize};
 
-use crate::check_name;
+use crate::{ClusterKey, check_name};
 
 /// Every origin, method or header name.
 pub const ANY: &str = "*";
@@ -28,6 +28,53 @@ pub struct Cors {
     pub exposed: Vec<String>,
     /// Seconds for which the response to a preflight may be kept.
     pub max_age: u32,
+}
+
+/// `RequestMirror`: copies of requests to a backend whose responses nobody sees.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mirror {
+    /// The destination of the copies.
+    pub cluster: ClusterKey,
+    /// The share of requests that are copied.
+    #[serde(default, skip_serializing_if = "Share::is_all")]
+    pub share: Share,
+}
+
+/// `numerator` of `denominator` requests, each chosen by itself (GEP-3171).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Share {
+    /// 0 to `denominator`.
+    pub numerator: u32,
+    /// At least 1.
+    pub denominator: u32,
+}
+
+impl Default for Share {
+    /// All requests.
+    fn default() -> Self {
+        Self { numerator: 1, denominator: 1 }
+    }
+}
+
+impl Share {
+    /// True if it is all requests.
+    pub fn is_all(&self) -> bool {
+        self.numerator == self.denominator
+    }
+
+    /// True if it is a share.
+    ///
+    /// # Errors
+    /// A line that says what a share is.
+    pub(crate) fn check(self) -> Result<(), String> {
+        let Self { numerator, denominator } = self;
+        match denominator > 0 && numerator <= denominator {
+            true => Ok(()),
+            false => {
+                Err(format!("{numerator} of {denominator} is no share; write 0 up to all of at least 1"))
+            }
+        }
+    }
 }
 
 impl Cors {

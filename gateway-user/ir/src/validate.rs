@@ -23,6 +23,7 @@ impl Filter {
                 path.iter().try_for_each(|path| path.parts().map(drop))
             }
             Self::Cors(cors) => cors.check(),
+            Self::Mirror(mirror) => mirror.share.check(),
         }
     }
 }

@@ -80,6 +80,8 @@ impl Filters {
                         all.path = Some(PathRewrite::compile(path)?);
                     }
                 }
+                // It changes nothing; targets have theirs.
+                Filter::Mirror(_) => {}
                 Filter::Cors(cors) => all.cors = Some(Box::new(Cors::compile(cors)?)),
             }
         }

@@ -58,6 +58,7 @@ mod tests {
         let target = |id| Target {
             destination: Destination::Cluster(ClusterId(id)),
             filters: Arc::new(Filters::default()),
+            mirrors: Box::default(),
         };
         Picker::new(weights.iter().zip(0..).map(|(weight, id)| (*weight, target(id))))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gateway_ir::{PathMatch, RouteId, RuleError, Timeouts};
 
 use crate::rewrite::Redirect;
-use crate::{Filters, Picker};
+use crate::{Filters, Mirror, Picker};
 
 /// A cluster's place in [`Snapshot::clusters`](crate::Snapshot::clusters). Numbers differ between snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +62,8 @@ pub struct Target {
     pub destination: Destination,
     /// The rule's filters followed by those of this backend.
     pub filters: Arc<Filters>,
+    /// Destinations of copies: the rule's, followed by those of this backend.
+    pub mirrors: Box<[Mirror]>,
 }
 
 /// The destination of a [`Target`]'s share of requests.

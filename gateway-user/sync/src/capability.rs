@@ -14,6 +14,8 @@ pub const HEADER_FILTERS: &str = "header-filters";
 pub const URL_REWRITE: &str = "url-rewrite";
 /// Filters that share responses with pages of other origins.
 pub const CORS: &str = "cors";
+/// Filters that copy requests.
+pub const MIRRORS: &str = "mirrors";
 /// Redirects.
 pub const REDIRECT: &str = "redirect";
 /// Filters of one backendRef.
@@ -51,6 +53,7 @@ pub const KNOWN: &[&str] = &[
     HEADER_FILTERS,
     URL_REWRITE,
     CORS,
+    MIRRORS,
     REDIRECT,
     BACKEND_FILTERS,
     REGULAR_EXPRESSIONS,
@@ -103,6 +106,7 @@ pub fn of_action(rule: &HttpRule) -> Needs {
         (has(|one| matches!(one, Filter::RequestHeaders(_) | Filter::ResponseHeaders(_))), HEADER_FILTERS),
         (has(|one| matches!(one, Filter::UrlRewrite { .. })), URL_REWRITE),
         (has(|one| matches!(one, Filter::Cors(_))), CORS),
+        (has(|one| matches!(one, Filter::Mirror(_))), MIRRORS),
         (matches!(rule.action, Action::Redirect(_)), REDIRECT),
         (of_backends().next().is_some(), BACKEND_FILTERS),
         (any_cluster(|key| key.protocol == BackendProtocol::Http2), HTTP2_BACKENDS),

@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 41] = [
+const CLAIMED: [(&str, Minor); 44] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
     ("ClusterTrustBundle", V1_7),
@@ -47,6 +47,9 @@ const CLAIMED: [(&str, Minor); 41] = [
     ("HTTPRoutePathRewrite", V1_6),
     ("HTTPRoutePortRedirect", V1_6),
     ("HTTPRouteQueryParamMatching", V1_6),
+    ("HTTPRouteRequestMirror", V1_6),
+    ("HTTPRouteRequestMultipleMirrors", V1_6),
+    ("HTTPRouteRequestPercentageMirror", V1_6),
     ("HTTPRouteRequestTimeout", V1_6),
     ("HTTPRouteResponseHeaderModification", V1_6),
     ("HTTPRouteSchemeRedirect", V1_6),

@@ -11,6 +11,7 @@ use gateway_ir::{
 };
 
 use crate::diagnostics::ConfigError;
+use crate::mirrors::{self, MirrorTarget};
 use crate::{cors, reason};
 
 /// The translation of a filter list.
@@ -31,6 +32,7 @@ pub(crate) fn chain(
     spec: &[HttpRouteFilter],
     matches: &[RouteMatch],
     field: &str,
+    mirror: &mut MirrorTarget<'_>,
 ) -> Result<FilterChain, ConfigError> {
     let mut chain = FilterChain::default();
     for (index, filter) in spec.iter().enumerate() {
@@ -39,7 +41,13 @@ pub(crate) fn chain(
         if repeated && may_not_repeat(filter.type_) {
             return Err(incompatible(&field, format!("{} may not be repeated in one list", filter.type_)));
         }
-        add(&mut chain, filter, matches, &field)?;
+        match filter.type_ {
+            HttpRouteFilterType::RequestMirror => {
+                let added = mirrors::translate(filter, &format!("{field}.requestMirror"), mirror)?;
+                chain.filters.extend(added);
+            }
+            _ => add(&mut chain, filter, matches, &field)?,
+        }
     }
     let rewrites = |filter: &HttpRouteFilter| filter.type_ == HttpRouteFilterType::UrlRewrite;
     if chain.redirect.is_some() && spec.iter().any(rewrites) {
@@ -91,7 +99,9 @@ fn add(
             let spec = filter.cors.as_ref().ok_or_else(|| missing("cors"))?;
             chain.filters.push(cors::translate(spec, &format!("{field}.cors"), &mut chain.ignored)?);
         }
-        Type::RequestMirror | Type::ExtensionRef | Type::ExternalAuth => {
+        // Taken care of before, since it has a backend.
+        Type::RequestMirror => {}
+        Type::ExtensionRef | Type::ExternalAuth => {
             let message = format!("filter {} is not supported; take it away", filter.type_);
             return Err(unsupported(&format!("{field}.type"), message));
         }

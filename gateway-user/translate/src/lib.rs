@@ -41,6 +41,7 @@ mod listener;
 mod listener_tls;
 mod matching;
 mod memo;
+mod mirrors;
 mod parameters;
 mod placement;
 mod price;

@@ -70,8 +70,9 @@ pub(crate) fn translate(
         },
     };
     state.report.ignored.extend(unreachable::conditions(&spec.matches, reader.requests(), &field));
-    let backends = backends(reader, Referrer::route(route), spec, &field, &mut state);
-    match chain_and_timeouts(spec, &field, &mut state) {
+    let scope = Scope { reader, referrer: Referrer::route(route) };
+    let backends = backends(scope, spec, &field, &mut state);
+    match chain_and_timeouts(scope, spec, &field, &mut state) {
         Ok(redirect) => {
             let ignored = &mut state.report.ignored;
             state.rule.action = action(route.kind, redirect, backends, &field, ignored);
@@ -84,6 +85,13 @@ pub(crate) fn translate(
         state.rule.action = Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message });
     }
     state
+}
+
+/// The objects that a rule may refer to.
+#[derive(Clone, Copy)]
+struct Scope<'s, 'v, 'a> {
+    reader: &'s Reader<'v, 'a>,
+    referrer: Referrer<'s>,
 }
 
 /// Translates the only rule of a route for connections.
@@ -109,12 +117,16 @@ pub(crate) fn translate_l4(
 }
 
 fn chain_and_timeouts(
+    scope: Scope<'_, '_, '_>,
     spec: &RuleSpec<'_>,
     field: &str,
     state: &mut RuleState<HttpRule>,
 ) -> Result<Option<gateway_ir::Redirect>, ConfigError> {
-    let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
-    state.report.ignored.extend(chain.ignored);
+    let chain = chain(scope, &spec.filters, field, state)?;
+    if chain.redirect.is_some() && chain.filters.iter().any(|filter| filter.copies_to().is_some()) {
+        let message = "a RequestRedirect sends nothing to a backend, so nothing is copied either".to_owned();
+        state.report.ignored.push((format!("{field}.filters"), message));
+    }
     state.rule.filters = chain.filters;
     state.rule.timeouts = timeouts(spec.timeouts, field)?;
     if chain.redirect.is_some() && !spec.backends.is_empty() {
@@ -151,9 +163,24 @@ fn action(
     Action::Fail(failure)
 }
 
+/// A filter list of the rule or of one of its backendRefs, whose mirrors are backends too.
+fn chain(
+    Scope { reader, referrer }: Scope<'_, '_, '_>,
+    spec: &[gateway_api_types::HttpRouteFilter],
+    field: &str,
+    state: &mut RuleState<HttpRule>,
+) -> Result<filters::FilterChain, ConfigError> {
+    let RuleState { rule, report } = state;
+    let mut mirror = |reference: &BackendObjectReference, field: &str| {
+        target(reader, referrer, reference, field, report).cluster().cloned()
+    };
+    let chain = filters::chain(spec, &rule.matches, field, &mut mirror)?;
+    report.ignored.extend(chain.ignored.iter().cloned());
+    Ok(chain)
+}
+
 fn backends(
-    reader: &Reader<'_, '_>,
-    referrer: Referrer<'_>,
+    scope: Scope<'_, '_, '_>,
     spec: &RuleSpec<'_>,
     field: &str,
     state: &mut RuleState<HttpRule>,
@@ -161,8 +188,8 @@ fn backends(
     let mut backends = Vec::with_capacity(spec.backends.len());
     for (index, reference) in spec.backends.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
-        let target = target(reader, referrer, &reference.backend, &field, &mut state.report);
-        let filters = match backend_filters(spec, reference, &field, state) {
+        let target = target(scope.reader, scope.referrer, &reference.backend, &field, &mut state.report);
+        let filters = match backend_filters(scope, spec, reference, &field, state) {
             Ok(filters) => filters,
             Err(error) => {
                 state.report.invalid.push(error);
@@ -202,13 +229,13 @@ fn target(
 /// Filters of one backendRef. They run after the rule's, so a redirect comes too late here, and a path that
 /// the rule has rewritten has no prefix left to replace.
 fn backend_filters(
+    scope: Scope<'_, '_, '_>,
     rule: &RuleSpec<'_>,
     spec: &HttpBackendRef,
     field: &str,
     state: &mut RuleState<HttpRule>,
 ) -> Result<Vec<Filter>, ConfigError> {
-    let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
-    state.report.ignored.extend(chain.ignored);
+    let chain = chain(scope, &spec.filters, field, state)?;
     if chain.redirect.is_some() {
         return Err(ConfigError::new(
             reason::UNSUPPORTED_VALUE,

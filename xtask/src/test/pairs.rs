@@ -10,7 +10,7 @@ use clap::ValueEnum;
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair.
-pub(super) const EVERY_PAIR: [&str; 16] = [
+pub(super) const EVERY_PAIR: [&str; 17] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -27,6 +27,7 @@ pub(super) const EVERY_PAIR: [&str; 16] = [
     "deaths",
     "client_certificates",
     "cors",
+    "mirrors",
 ];
 
 /// Steering and I/O.

@@ -66,7 +66,8 @@ spec:
       backendRefs: [{name: chat, port: 80}]
 ";
 
-fn service(name: &str, address: SocketAddr, protocol: &str) -> String {
+/// A Service of team2 with one endpoint.
+pub(crate) fn service(name: &str, address: SocketAddr, protocol: &str) -> String {
     let protocol = if protocol.is_empty() { String::new() } else { format!(", appProtocol: {protocol}") };
     let port = address.port();
     format!(

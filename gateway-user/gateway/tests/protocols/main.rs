@@ -5,6 +5,7 @@ mod common;
 
 mod backends;
 mod drains;
+mod mirrors;
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

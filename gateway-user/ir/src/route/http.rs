@@ -39,6 +39,17 @@ pub struct HttpRule {
     pub timeouts: Timeouts,
 }
 
+impl HttpRule {
+    /// Its filters, then those of its backends.
+    pub fn all_filters(&self) -> impl Iterator<Item = &Filter> {
+        let backends = match &self.action {
+            Action::Forward(backends) => backends.as_slice(),
+            Action::Redirect(_) | Action::Fail(_) => &[],
+        };
+        self.filters.iter().chain(backends.iter().flat_map(|backend| &backend.filters))
+    }
+}
+
 /// The action of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {

@@ -5,7 +5,7 @@ mod l4;
 
 use serde::Serialize;
 
-use crate::{ClusterKey, RouteId};
+use crate::{ClusterKey, Filter, RouteId};
 
 pub use http::{
     Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
@@ -71,9 +71,11 @@ impl Route {
         http.chain(l4.iter().enumerate().map(|(backend, one)| (0, backend, &one.target)))
     }
 
-    /// The cluster of every backendRef that has one, in order.
+    /// The cluster of every backendRef that has one, in order, then those of mirrors.
     pub fn clusters(&self) -> impl Iterator<Item = &ClusterKey> {
-        self.targets().filter_map(|(.., target)| target.cluster())
+        let mirrors =
+            self.http_rules().iter().flat_map(|rule| rule.all_filters()).filter_map(Filter::copies_to);
+        self.targets().filter_map(|(.., target)| target.cluster()).chain(mirrors)
     }
 }
 

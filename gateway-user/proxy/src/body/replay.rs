@@ -11,9 +11,16 @@ use super::ends::{Piece, PumpError, Source};
 /// Most content that is kept of one request: calls and forms are smaller, and what is larger is sent once.
 const MAX_KEPT: usize = 16 * 1024;
 
+/// Most content that is kept of a request that mirrors get as well.
+const MAX_MIRRORED: usize = 64 * 1024;
+
 /// A body's copy.
 #[derive(Debug)]
-pub(crate) struct Replay(RefCell<Kept>);
+pub(crate) struct Replay {
+    kept: RefCell<Kept>,
+    /// Mirrors want it, whatever becomes of the attempt.
+    mirrored: bool,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -37,30 +44,42 @@ enum State {
 }
 
 impl Replay {
-    /// For a request whose backend may refuse it, or for one that is sent once.
-    pub(crate) fn new(may_be_refused: bool) -> Self {
-        let state = if may_be_refused { State::Untouched } else { State::Spent };
-        Self(RefCell::new(Kept { state, ..Kept::default() }))
+    /// For a request whose backend may refuse it, or that mirrors get as well; or for one that is sent once.
+    pub(crate) fn new(may_be_refused: bool, mirrored: bool) -> Self {
+        let state = if may_be_refused || mirrored { State::Untouched } else { State::Spent };
+        Self { kept: RefCell::new(Kept { state, ..Kept::default() }), mirrored }
     }
 
     /// True if another attempt would send all of the body.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.0.borrow().state, State::Untouched | State::Whole)
+        matches!(self.kept.borrow().state, State::Untouched | State::Whole)
     }
 
-    /// Lets go of the copy: there is no other attempt.
+    /// Lets go of the copy, unless mirrors want it: there is no other attempt.
     pub(crate) fn give_up(&self) {
-        *self.0.borrow_mut() = Kept { state: State::Spent, ..Kept::default() };
+        if !self.mirrored {
+            self.spend();
+        }
+    }
+
+    fn spend(&self) {
+        *self.kept.borrow_mut() = Kept { state: State::Spent, ..Kept::default() };
+    }
+
+    /// The copy of a body that has come to its end; `None` if it is not kept.
+    pub(crate) fn take(&self) -> Option<Vec<Chunk>> {
+        self.is_ready().then(|| std::mem::take(&mut *self.kept.borrow_mut()).pieces)
     }
 
     fn keep(&self, piece: &Piece, has_trailers: impl FnOnce() -> bool) {
-        let kept = &mut *self.0.borrow_mut();
+        let kept = &mut *self.kept.borrow_mut();
         if kept.state == State::Spent {
             return;
         }
         let data = piece.data.as_deref().unwrap_or_default();
         kept.len += data.len();
-        if kept.len > MAX_KEPT || (piece.finished && has_trailers()) {
+        let most = if self.mirrored { MAX_MIRRORED } else { MAX_KEPT };
+        if kept.len > most || (piece.finished && has_trailers()) {
             *kept = Kept { state: State::Spent, ..Kept::default() };
             return;
         }
@@ -71,19 +90,20 @@ impl Replay {
     }
 
     fn get(&self, at: usize) -> Option<Chunk> {
-        self.0.borrow().pieces.get(at).map(|piece| copy(piece))
+        self.kept.borrow().pieces.get(at).map(|piece| copy(piece))
     }
 
     fn is_whole(&self) -> bool {
-        self.0.borrow().state == State::Whole
+        self.kept.borrow().state == State::Whole
     }
 
     fn count(&self) -> usize {
-        self.0.borrow().pieces.len()
+        self.kept.borrow().pieces.len()
     }
 }
 
-fn copy(data: &[u8]) -> Chunk {
+/// A chunk with the same content.
+pub(crate) fn copy(data: &[u8]) -> Chunk {
     let mut copy = Chunk::with_capacity(data.len());
     // Fits: the capacity was just asked for.
     let _ = copy.extend_from_slice(data);
@@ -116,7 +136,7 @@ impl<'a, S: Source> Replayed<'a, S> {
     fn keep(&self, piece: Result<Piece, PumpError>) -> Result<Piece, PumpError> {
         match &piece {
             Ok(piece) => self.replay.keep(piece, || !self.from.trailers().is_empty()),
-            Err(_) => self.replay.give_up(),
+            Err(_) => self.replay.spend(),
         }
         piece
     }
@@ -165,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_body_is_kept_until_it_is_long_or_has_trailers() {
-        let replay = Replay::new(true);
+        let replay = Replay::new(true, false);
         assert!(replay.is_ready(), "nothing was taken");
         replay.keep(&piece(10_000, false), || false);
         assert!(!replay.is_ready(), "the rest would be lost");
@@ -175,13 +195,13 @@ mod tests {
         replay.give_up();
         assert!(!replay.is_ready() && replay.count() == 0);
 
-        let long = Replay::new(true);
+        let long = Replay::new(true, false);
         long.keep(&piece(MAX_KEPT, false), || false);
         long.keep(&piece(1, true), || false);
         assert!(!long.is_ready() && long.count() == 0, "memory is given back");
-        let with_trailers = Replay::new(true);
+        let with_trailers = Replay::new(true, false);
         with_trailers.keep(&piece(1, true), || true);
         assert!(!with_trailers.is_ready());
-        assert!(!Replay::new(false).is_ready());
+        assert!(!Replay::new(false, false).is_ready());
     }
 }

@@ -1,5 +1,6 @@
 //! Forwarding: an endpoint, a connection, an attempt; a second one if the first connection was stale.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -22,6 +23,7 @@ use crate::body::replay::Replay;
 use crate::clock::within;
 use crate::fault::{self, Stage};
 use crate::filters::{OnResponse, RequestTrailers};
+use crate::policy::Mirrors;
 use crate::upstream::{Cluster, Tried, logs_connections_in};
 
 /// The step that follows an attempt.
@@ -44,6 +46,10 @@ impl<W: Wire> Exchange<'_, W> {
             Destination::Fail(failure) => return Outcome::reply(Reason::Failure(failure.kind)).into(),
             Destination::Cluster(id) => live.cluster(*id, &routed.listener, &context.upstreams),
         };
+        let mut mirrors = match target.mirrors.is_empty() {
+            true => None,
+            false => self.choose_mirrors(&live, &routed, &target.mirrors),
+        };
         // From here on only the rule is held: a long exchange keeps no tables alive.
         drop(live);
         if let Some(fault) = cluster.as_ref().and_then(|cluster| cluster.fault()) {
@@ -59,7 +65,10 @@ impl<W: Wire> Exchange<'_, W> {
                 return Outcome::reply(reason).into();
             }
         };
-        if self.edit_request(target, matched_len).is_err() {
+        if let Some(mirrors) = &mut mirrors {
+            self.copy_head(mirrors, &routed.rule.filters, matched_len);
+        }
+        if self.edit_request(&target.filters, matched_len).is_err() {
             return Outcome::reply(Reason::FilteredRequestInvalid).into();
         }
         // Where a slow message holds a connection, as with HTTP/1.1, calls have the limits of any request.
@@ -69,11 +78,16 @@ impl<W: Wire> Exchange<'_, W> {
         let waits = Waits::of(&routed.settings.timeouts, is_stream);
         let ends_at = |limit: &Limit| Some((Instant::now().checked_add(limit.left)?, limit.reason));
         let progress = Progress::new(permit, waits, limit.as_ref().and_then(ends_at));
+        let copies = Cell::new(None);
+        if let Some(mut mirrors) = mirrors {
+            mirrors.take_head(&self.wire.request(), &self.scratch.request_edits, false);
+            copies.set(Some(mirrors));
+        }
         let end_of_limit = progress.limit.map(|(end, _)| end);
         let control = Rc::clone(&self.info.control);
         let result = {
             // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
-            let mut attempts = pin!(self.attempts(&cluster, target, &progress));
+            let mut attempts = pin!(self.attempts(&cluster, target, (&progress, &copies)));
             let limited = pin!(async {
                 match limit {
                     // Dropping the attempts drops no operation: those belong to the connections.
@@ -101,12 +115,13 @@ impl<W: Wire> Exchange<'_, W> {
         &mut self,
         cluster: &Cluster,
         target: &Target,
-        progress: &Progress,
+        (progress, mirrors): (&Progress, &Cell<Option<Box<Mirrors>>>),
     ) -> Result<Delivered, Reason> {
         let context = &*self.info.context;
         let mut tried = Tried::default();
         let mut reuse = true;
-        let replay = Replay::new(cluster.protocol == BackendProtocol::Http2);
+        let is_mirrored = !target.mirrors.is_empty() && is_set(mirrors);
+        let replay = Replay::new(cluster.protocol == BackendProtocol::Http2, is_mirrored);
         let request = self.wire.request();
         let (idempotent, whole) = (request.method.is_idempotent(), !request.has_body);
         let logs_in = logs_in(&request);
@@ -129,8 +144,9 @@ impl<W: Wire> Exchange<'_, W> {
                 let (source, sink) = (&mut halves.request_source, &mut halves.request_sink);
                 let (response, client) = (&mut halves.response_source, &mut halves.response_sink);
                 let trailers = RequestTrailers::of(&context.config, &target.filters);
-                let mut upload =
-                    pin!(Upload { context, source, sink, trailers, progress, replay: &replay }.run());
+                let mut upload = pin!(
+                    Upload { context, source, sink, trailers, progress, replay: &replay, mirrors }.run()
+                );
                 let mut upload = Uploading::new(upload.as_mut());
                 let end = upload.beside(pin!(attempt(response, client, progress))).await;
                 let switches = match decide(end.into(), may_retry, &replay) {
@@ -227,6 +243,14 @@ fn logs_in(request: &RequestParts<'_>) -> bool {
     let fields = request.fields;
     let [own, proxy] = ["authorization", "proxy-authorization"].map(|name| fields.get_all(name.as_bytes()));
     own.chain(proxy).any(logs_connections_in)
+}
+
+/// True if there is something in a cell that can only be taken.
+fn is_set<T>(cell: &Cell<Option<T>>) -> bool {
+    let value = cell.take();
+    let is_set = value.is_some();
+    cell.set(value);
+    is_set
 }
 
 /// The outcome; a local reply if no response has begun.

@@ -2,7 +2,7 @@
 
 use gateway_http::grpc::TimeoutText;
 use gateway_http::head::EditError;
-use gateway_snapshot::Target;
+use gateway_snapshot::Filters;
 
 use super::wire::Wire;
 use super::{Exchange, limit};
@@ -11,16 +11,16 @@ use crate::filters::{Arrival, CLIENT_CERT, drop_shadows, edit_request, rewrite_u
 
 impl<W: Wire> Exchange<'_, W> {
     /// Collects what changes in the head: what every proxy does, then the filters of rule and backend.
-    pub(super) fn edit_request(&mut self, target: &Target, matched_len: usize) -> Result<(), EditError> {
+    pub(super) fn edit_request(&mut self, filters: &Filters, matched_len: usize) -> Result<(), EditError> {
         let scratch = &mut *self.scratch;
         let (edits, text) = (&mut scratch.request_edits, &mut scratch.text);
         let context = &self.info.context;
         let config = &context.config;
-        let underscores = self.wire.has_underscores() || target.filters.have_underscores();
+        let underscores = self.wire.has_underscores() || filters.have_underscores();
         let request = self.wire.request();
         // Before our own fields are set: what is removed later takes what was set with it.
         if underscores && config.underscore_headers != UnderscoreHeaders::Keep {
-            drop_shadows(&target.filters, &request, edits, |name| {
+            drop_shadows(filters, &request, edits, |name| {
                 text.note_dropped(name);
                 context.metrics.borrow_mut().counters.underscore_headers_dropped += 1;
             })?;
@@ -49,7 +49,7 @@ impl<W: Wire> Exchange<'_, W> {
             edits.set(b"grpc-timeout", TimeoutText::new(left).as_bytes())?;
         }
         let path = if scratch.path.is_empty() { request.path } else { scratch.path.as_slice() };
-        rewrite_url(&target.filters, &request, path, matched_len, &mut scratch.target, edits)?;
-        edit_request(&target.filters, edits)
+        rewrite_url(filters, &request, path, matched_len, &mut scratch.target, edits)?;
+        edit_request(filters, edits)
     }
 }

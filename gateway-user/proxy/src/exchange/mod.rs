@@ -7,6 +7,7 @@ mod deliver;
 mod dispatch;
 mod edit;
 mod limit;
+mod mirrors;
 mod outcome;
 pub(crate) mod progress;
 mod redirect;
@@ -15,7 +16,7 @@ mod scratch;
 #[cfg(test)]
 mod script_tests;
 mod upload;
-mod waits;
+pub(crate) mod waits;
 pub(crate) mod wire;
 
 use gateway_snapshot::{Action, Cors, Filters};

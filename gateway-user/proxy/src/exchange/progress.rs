@@ -36,7 +36,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(permit: Permit, waits: Waits, limit: Option<(Instant, Reason)>) -> Self {
+    pub(crate) fn new(permit: Permit, waits: Waits, limit: Option<(Instant, Reason)>) -> Self {
         let now = now();
         Self {
             uploaded: Cell::new(false),
@@ -56,7 +56,7 @@ impl Progress {
     }
 
     /// The request goes no further.
-    pub(super) fn end_upload(&self) {
+    pub(crate) fn end_upload(&self) {
         self.over.set(true);
         self.upload_at.set(now());
     }

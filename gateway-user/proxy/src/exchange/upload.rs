@@ -1,5 +1,6 @@
 //! The request's way to the backend. Its head is queued already.
 
+use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -15,6 +16,7 @@ use crate::body::pump::{Pump, discard};
 use crate::body::replay::{Replay, Replayed};
 use crate::context::WorkerContext;
 use crate::filters::RequestTrailers;
+use crate::policy::Mirrors;
 
 /// The upload of one attempt.
 pub(super) struct Upload<'a, S, K> {
@@ -26,6 +28,8 @@ pub(super) struct Upload<'a, S, K> {
     pub(super) progress: &'a Progress,
     /// Keeps a copy of the body for another attempt.
     pub(super) replay: &'a Replay,
+    /// Copies to send once the body has come.
+    pub(super) mirrors: &'a Cell<Option<Box<Mirrors>>>,
 }
 
 /// The request's way ended before the response's: the client is at fault, or gone, and the exchange is over.
@@ -41,7 +45,7 @@ pub(super) struct Uploading<'a, F> {
 impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
     /// Sends the request, then waits for the client to be gone. Returns only if the exchange cannot go on.
     pub(super) async fn run(self) -> ClientEnd {
-        let Self { context, source, sink, trailers, progress, replay } = self;
+        let Self { context, source, sink, trailers, progress, replay, mirrors } = self;
         {
             let mut body = Replayed::new(source.body(), replay);
             match send(context, (&mut body, sink), trailers, progress).await {
@@ -49,6 +53,9 @@ impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
                     progress.uploaded.set(true);
                     progress.read.set(true);
                     progress.end_upload();
+                    if let Some(mirrors) = mirrors.take() {
+                        mirrors.send(replay.take());
+                    }
                 }
                 Err(fault) => {
                     if let Some(reason) = fault_of_client(&fault) {

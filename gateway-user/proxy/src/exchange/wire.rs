@@ -175,8 +175,8 @@ pub(crate) enum AttemptError {
 /// that from its first byte: one that drips is given no more time for each byte.
 #[derive(Clone, Copy)]
 pub(crate) struct HeadTimeout<'a> {
-    pub(super) limit: Duration,
-    pub(super) progress: &'a Progress,
+    pub(crate) limit: Duration,
+    pub(crate) progress: &'a Progress,
 }
 
 impl AttemptError {

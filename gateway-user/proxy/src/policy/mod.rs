@@ -2,9 +2,11 @@
 //! request gets. One file per filter.
 
 mod cors;
+mod mirror;
 mod own_fields;
 
 pub use cors::admit as admit_cors;
+pub(crate) use mirror::Mirrors;
 pub use own_fields::OwnFields;
 
 use crate::Reason;

@@ -30,7 +30,7 @@ pub(super) fn compile_rule<'a>(
                 }),
             },
         };
-        (backend.weight, Target { destination, filters: Arc::clone(&filters) })
+        (backend.weight, Target { destination, filters: Arc::clone(&filters), mirrors: Box::default() })
     });
     let action = match Picker::new(targets) {
         Some(picker) => Action::Forward(picker),

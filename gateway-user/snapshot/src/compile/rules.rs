@@ -9,11 +9,12 @@ use gateway_ir::{
 
 use super::compiled::{CompiledMatch, CompiledRule, Numbering};
 use super::l4;
+use crate::mirror::mirrors;
 use crate::pattern::{PatternId, PatternSetBuilder, Subject};
 use crate::rewrite::Redirect;
 use crate::table::condition::{Conditions, FieldCondition, GrpcCondition, ParamCondition, ValueTest};
 use crate::table::path::PathKey;
-use crate::{Action, ClusterId, Destination, Filters, Picker, RouteLabel, Rule, Target};
+use crate::{Action, ClusterId, Destination, Filters, Mirror, Picker, RouteLabel, Rule, Target};
 
 /// A route whose rules are ready, whatever the listeners it is attached to.
 #[derive(Debug)]
@@ -105,7 +106,8 @@ fn compile_rule<'a>(
                 clusters.extend(id);
                 id
             };
-            forward(backends, &mut number, &filters, &first_error)
+            let of_rule = mirrors(&source.filters, true, &mut number);
+            forward(backends, &mut number, (&filters, &of_rule), &first_error)
         }
         IrAction::Redirect(redirect) => match Redirect::compile(redirect) {
             Ok(redirect) => Action::Redirect(redirect),
@@ -141,7 +143,7 @@ fn underscores(source: &HttpRule) -> Box<[Box<str>]> {
     let filters = source.filters.iter().chain(backends.iter().flat_map(|backend| &backend.filters));
     let written = filters.filter_map(|filter| match filter {
         Filter::RequestHeaders(change) => Some(change.set.iter().chain(&change.add)),
-        Filter::ResponseHeaders(_) | Filter::UrlRewrite { .. } | Filter::Cors(_) => None,
+        Filter::ResponseHeaders(_) | Filter::UrlRewrite { .. } | Filter::Cors(_) | Filter::Mirror(_) => None,
     });
     let written = written.flatten().map(|change| change.name.as_str());
     matched
@@ -154,7 +156,7 @@ fn underscores(source: &HttpRule) -> Box<[Box<str>]> {
 fn forward<'a>(
     backends: &'a [WeightedBackend],
     number: &mut impl FnMut(&'a ClusterKey) -> Option<ClusterId>,
-    filters: &Arc<Filters>,
+    (filters, of_rule): (&Arc<Filters>, &[Mirror]),
     first_error: &FirstError,
 ) -> Action {
     let target = |(at, backend): (usize, &'a WeightedBackend)| {
@@ -174,7 +176,8 @@ fn forward<'a>(
                 }
             },
         };
-        (backend.weight, Target { destination, filters: own.unwrap_or_default() })
+        let mirrors = of_rule.iter().cloned().chain(mirrors(&backend.filters, false, number)).collect();
+        (backend.weight, Target { destination, filters: own.unwrap_or_default(), mirrors })
     };
     match Picker::new(backends.iter().enumerate().map(target)) {
         Some(picker) => Action::Forward(picker),

@@ -3,10 +3,10 @@
 //! Everything is asked of what workers ask: the compiled rule, its filters and weights, the endpoints of its
 //! clusters, and the table of reasons.
 
-use gateway_ir::RuleError;
+use gateway_ir::{RuleError, Share};
 use gateway_proxy::{FilterOutcome, OwnFields, Reason, admit_cors, redirect_fields};
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location, write_target};
-use gateway_snapshot::{Action, Destination, FieldLines, Filters, Rule, Target};
+use gateway_snapshot::{Action, Destination, FieldLines, Filters, Mirror, Rule, Target};
 
 use super::backends::{Backends, Reached};
 use super::target::Target as Url;
@@ -66,12 +66,25 @@ impl Outcome {
                             .map_err(|(reason, more)| format!("{}: {more}", status(reason))),
                     };
                     outcome.add(&share(weight, total, "requests"), reached);
+                    outcome.lines.extend(target.mirrors.iter().map(|mirror| copied(mirror, backends)));
                     let own = own.iter().flat_map(|own| own.beside(&[]));
                     outcome.lines.extend(own.map(|field| format!("with {}", field_line(field))));
                 }
                 outcome
             }
         }
+    }
+}
+
+/// The Service that gets copies, and of how many requests.
+fn copied(mirror: &Mirror, backends: Backends<'_>) -> String {
+    let to = match backends.reached(mirror.cluster) {
+        Ok(reached) => reached.to,
+        Err((_, more)) => format!("to nobody: {more}"),
+    };
+    match mirror.share {
+        share if share.is_all() => format!("copied {to}"),
+        Share { numerator, denominator } => format!("copied, {numerator} of {denominator} requests, {to}"),
     }
 }
 

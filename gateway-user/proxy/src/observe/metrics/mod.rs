@@ -120,6 +120,12 @@ counters! {
     upstream_evicted: Total,
     /// Requests sent again because a pooled connection had just been closed.
     upstream_retries: Total,
+    /// Copies of requests that a mirror has responded to.
+    mirrored: Total,
+    /// Copies of requests that a mirror has not responded to in time, or not whole.
+    mirrors_failed: Total,
+    /// Copies of requests not sent: the body was too long or did not come whole, or there was no endpoint or no room.
+    mirrors_given_up: Total,
     /// Upstream connections idle in the pool now.
     upstream_idle: Gauge,
     /// Request header fields dropped because a name with `_` could be taken for another one.
