@@ -32,7 +32,8 @@ impl<W: Wire> Exchange<'_, W> {
             Some((cluster, mirror.of_rule))
         };
         let clusters = mirrors.iter().filter(is_chosen).filter_map(cluster);
-        Mirrors::new(context, routed, Waits::of(&routed.settings.timeouts, false), clusters)
+        let waits = Waits::of(&routed.settings.timeouts, false);
+        Mirrors::new(context, routed, (waits, self.info.peer), clusters)
     }
 
     /// Gives the rule's mirrors the head as the rule's filters alone change it: a backend's own may hold a secret of it.

@@ -1,9 +1,10 @@
 //! `RequestMirror` (GEP-3171): copies of requests, each sent once by a task of its own that nobody waits for.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 
-use gateway_grammar::Scheme;
+use gateway_grammar::{Method, Scheme};
 use gateway_http::h1::encode::{self, RequestOptions};
 use gateway_http::h1::{BodyDecoder, BodyFraming, HeadLimits, Parsed, RequestHead, ResponseHead};
 use gateway_http::head::{Fields, HeadEdits, RequestParts};
@@ -30,6 +31,8 @@ pub(crate) struct Mirrors {
     context: Rc<WorkerContext>,
     routed: Rc<Routed>,
     waits: Waits,
+    /// The request's client.
+    peer: SocketAddr,
     planned: Vec<Planned>,
 }
 
@@ -47,17 +50,17 @@ struct CopiedHead {
 }
 
 impl Mirrors {
-    /// Copies to these clusters; of each it is told whether the rule has the mirror.
+    /// Copies to these clusters, each with true if its mirror is the rule's. `None` for none.
     pub(crate) fn new(
         context: &Rc<WorkerContext>,
         routed: &Rc<Routed>,
-        waits: Waits,
+        (waits, peer): (Waits, SocketAddr),
         clusters: impl Iterator<Item = (Rc<Cluster>, bool)>,
     ) -> Option<Box<Self>> {
         let planned: Vec<_> =
             clusters.map(|(cluster, of_rule)| Planned { cluster, of_rule, head: None }).collect();
         let (context, routed) = (Rc::clone(context), Rc::clone(routed));
-        (!planned.is_empty()).then(|| Box::new(Self { context, routed, waits, planned }))
+        (!planned.is_empty()).then(|| Box::new(Self { context, routed, waits, peer, planned }))
     }
 
     /// True if a copy is changed by the rule's filters alone, or by those of rule and backend.
@@ -67,6 +70,9 @@ impl Mirrors {
 
     /// Takes the head of the copies of a kind. One that cannot be written is left out, and so are they.
     pub(crate) fn take_head(&mut self, request: &RequestParts<'_>, edits: &HeadEdits, of_rule: bool) {
+        if !self.has(of_rule) {
+            return;
+        }
         let mut text = Vec::new();
         // The body's length is not known until it has come.
         let options = RequestOptions { framing: BodyFraming::None, upgrade: None, close: false };
@@ -79,7 +85,7 @@ impl Mirrors {
     }
 
     /// Sends the copies, each by a task of its own. `body` is `None` if it was too long to be kept.
-    pub(crate) fn send(mut self: Box<Self>, body: Option<Vec<Chunk>>) {
+    pub(crate) fn send(mut self, body: Option<Vec<Chunk>>) {
         let Some(body) = body else { return };
         let body = Rc::new(body);
         while let Some(planned) = self.planned.pop() {
@@ -91,7 +97,7 @@ impl Mirrors {
 
     /// False if there is no room for a copy: whatever is scarce is for requests.
     fn begin(&self, planned: Planned, body: &Rc<Vec<Chunk>>) -> bool {
-        let Self { context, routed, waits, .. } = self;
+        let Self { context, routed, waits, peer, .. } = self;
         let Planned { cluster, head: Some(head), .. } = planned else { return false };
         let is_short = context.buffer_level() != BufferLevel::Plenty || context.is_crowded();
         if is_short || cluster.is_empty() || cluster.fault().is_some() {
@@ -100,8 +106,7 @@ impl Mirrors {
         let Ok(permit) = cluster.load.enter(&context.config) else { return false };
         let message = Message { cluster, head, body: Rc::clone(body), waits: *waits };
         let counted = routed.shared.begin();
-        let peer = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-        spawn(guarded(Rc::clone(context), peer, {
+        spawn(guarded(Rc::clone(context), *peer, {
             let context = Rc::clone(context);
             move || run(context, message, permit, counted)
         }));
@@ -146,7 +151,8 @@ async fn exchange(context: &Rc<WorkerContext>, message: &Message, permit: Permit
     };
     let request = parsed.view(text).parts(*scheme);
     let framing = match body.iter().map(|piece| piece.len() as u64).sum() {
-        0 => BodyFraming::None,
+        // Of these methods a request says that it has no content (RFC 9110 section 8.6).
+        0 if !matches!(request.method, Method::Post | Method::Put | Method::Patch) => BodyFraming::None,
         length => BodyFraming::Length(length),
     };
     let mut lease = lease(context, cluster, true, None, &mut Tried::default()).await?;
@@ -175,9 +181,12 @@ async fn exchange(context: &Rc<WorkerContext>, message: &Message, permit: Permit
         loop {
             let timeout = HeadTimeout { limit: waits.response_header, progress: &progress };
             source.head(timeout).await.map_err(AttemptError::reason)?;
-            interim += 1;
-            if !source.parts().is_interim() || interim > MAX_INTERIM {
+            if !source.parts().is_interim() {
                 break;
+            }
+            interim += 1;
+            if interim > MAX_INTERIM {
+                return Err(Reason::UpstreamTooManyInterim);
             }
         }
         progress.permit.response_began();
