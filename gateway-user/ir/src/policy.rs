@@ -102,3 +102,31 @@ impl Cors {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_none_up_to_all() {
+        let share = |numerator, denominator| Share { numerator, denominator };
+        for good in [share(0, 1), share(1, 1), share(25, 50), share(u32::MAX, u32::MAX), Share::default()] {
+            assert_eq!(good.check(), Ok(()), "{good:?}");
+        }
+        for bad in [share(0, 0), share(2, 1), share(1, 0)] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+        assert!(Share::default().is_all() && share(50, 50).is_all() && !share(1, 2).is_all());
+    }
+
+    #[test]
+    fn origins_are_checked_with_the_way_to_write_them() {
+        for good in ["*", "https://a.example", "http://*.a.example:8080", "https://*"] {
+            assert_eq!(Cors::check_origin(good), Ok(()), "{good}");
+        }
+        for bad in ["", "a.example", "https://a.example/", "https://a.example:0", "https://*a.example"] {
+            let message = Cors::check_origin(bad).unwrap_err();
+            assert!(message.contains("write http://"), "{message}");
+        }
+    }
+}

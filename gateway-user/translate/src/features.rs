@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 44] = [
+const CLAIMED: [(&str, Minor); 45] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
     ("ClusterTrustBundle", V1_7),
@@ -39,6 +39,7 @@ const CLAIMED: [(&str, Minor); 44] = [
     ("HTTPRouteBackendTimeout", V1_6),
     ("HTTPRouteBackendURLRewrite", V1_7),
     ("HTTPRouteCORS", V1_6),
+    ("HTTPRouteDestinationPortMatching", V1_6),
     ("HTTPRouteHostRewrite", V1_6),
     ("HTTPRouteMethodMatching", V1_6),
     ("HTTPRouteNamedRouteRule", V1_6),

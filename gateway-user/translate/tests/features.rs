@@ -317,6 +317,20 @@ spec: {ports: [{port: 80, appProtocol: kubernetes.io/ws}]}
         "rules: [{filters: [{type: CORS, cors: {allowOrigins: ['*']}}], backendRefs: [{name: s, port: 80}]}]",
         &[("/filters/0/Cors/origins/0", "\"*\""), ("/filters/0/Cors/max_age", "5")],
     ),
+    Probe {
+        feature: "HTTPRouteDestinationPortMatching",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: gw, port: 80}], rules: [{backendRefs: [{name: s, port: 80}]}]}
+",
+        wants: &[
+            ("/ir/binds/0/listeners/0/routes/0/route/object/name", "\"r\""),
+            ("/ir/binds/1/listeners/0/routes", "[]"),
+        ],
+    },
     probe(
         "HTTPRouteHostRewrite",
         "rules: [{filters: [{type: URLRewrite, urlRewrite: {hostname: b.example.com}}], backendRefs: [{name: s, port: 80}]}]",

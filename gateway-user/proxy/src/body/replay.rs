@@ -184,6 +184,28 @@ mod tests {
     }
 
     #[test]
+    fn mirrors_get_a_body_that_came_whole_whatever_became_of_the_attempt() {
+        let replay = Replay::new(false, true);
+        replay.keep(&piece(MAX_MIRRORED - 1, false), || false);
+        assert!(replay.take().is_none(), "the rest would be lost");
+        replay.give_up();
+        replay.keep(&piece(1, true), || false);
+        replay.give_up();
+        let sizes = replay.take().map(|body| body.iter().map(|piece| piece.len()).collect());
+        assert_eq!(sizes, Some(vec![MAX_MIRRORED - 1, 1]));
+
+        let long = Replay::new(true, true);
+        long.keep(&piece(MAX_MIRRORED, false), || false);
+        long.keep(&piece(1, true), || false);
+        assert!(long.take().is_none());
+        let broken = Replay::new(false, true);
+        broken.keep(&piece(1, false), || false);
+        broken.spend();
+        assert!(broken.take().is_none());
+        assert_eq!(Replay::new(false, true).take().map(|body| body.len()), Some(0), "without content");
+    }
+
+    #[test]
     fn a_body_is_kept_until_it_is_long_or_has_trailers() {
         let replay = Replay::new(true, false);
         assert!(replay.is_ready(), "nothing was taken");
