@@ -34,9 +34,9 @@ impl Chunk {
         Chunk::with_capacity(0)
     }
 
-    /// An empty chunk for the next receive of a stream that has filled one: larger where the
-    /// worker can spare it.
-    pub(crate) fn bulk() -> Chunk {
+    /// An empty chunk for content of a stream that fills ordinary ones: larger where the worker can spare it.
+    #[must_use]
+    pub fn bulk() -> Chunk {
         match Buffer::lend_bulk() {
             Some(buffer) => Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData },
             None => Chunk::take(),

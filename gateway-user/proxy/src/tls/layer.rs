@@ -87,8 +87,10 @@ where
         content: &mut VecDeque<Chunk>,
         out: &mut VecDeque<Chunk>,
     ) -> io::Result<()> {
-        let opened =
-            self.session.receive(input.as_mut_slice(), &mut Records(out), &mut |part| put(content, part));
+        // Content goes on a chunk at a time: what came in one receive goes out in one send.
+        let chunk = if input.len() > Chunk::ordinary() { Chunk::bulk } else { Chunk::take };
+        let mut put = |part: &[u8]| put_in(content, part, chunk);
+        let opened = self.session.receive(input.as_mut_slice(), &mut Records(out), &mut put);
         input.advance(opened.map_err(|failure| failure.as_io())?);
         if !input.is_empty() && !self.session.is_peer_closed() {
             self.partial = Some(beginning(input)?);
@@ -216,12 +218,17 @@ pub(super) fn join_within(mut first: Chunk, second: &Chunk, limit: usize) -> io:
 
 /// Puts content behind what is there.
 pub(crate) fn put(content: &mut VecDeque<Chunk>, part: &[u8]) {
+    put_in(content, part, Chunk::take);
+}
+
+/// The same, with chunks of this kind.
+fn put_in(content: &mut VecDeque<Chunk>, part: &[u8], chunk: fn() -> Chunk) {
     let mut rest = part;
     while !rest.is_empty() {
         let fits = content.back_mut().map_or(0, |last| last.append(rest));
         rest = rest.get(fits..).unwrap_or_default();
         if !rest.is_empty() {
-            content.push_back(Chunk::take());
+            content.push_back(chunk());
         }
     }
 }

@@ -98,6 +98,16 @@ fn a_beginning_waits_in_memory_for_its_record() {
 }
 
 #[test]
+fn content_of_a_large_receive_is_one_chunk() {
+    let (mut client, mut server) = connected();
+    let mut records = VecDeque::new();
+    client.seal(&mut [chunk(&[b'x'; 120_000])].into(), &mut records).unwrap();
+    let (mut content, mut out) = (VecDeque::new(), VecDeque::new());
+    server.open(chunk(&joined(&records)), &mut content, &mut out).unwrap();
+    assert_eq!(content.iter().map(Chunk::len).collect::<Vec<_>>(), [120_000]);
+}
+
+#[test]
 fn an_end_behind_content_is_seen() {
     let (mut client, mut server) = connected();
     let mut records = VecDeque::new();
