@@ -23,7 +23,6 @@ use crate::body::replay::Replay;
 use crate::clock::within;
 use crate::fault::{self, Stage};
 use crate::filters::{OnResponse, RequestTrailers};
-use crate::policy::Mirrors;
 use crate::upstream::{Cluster, Tried, logs_connections_in};
 
 /// The step that follows an attempt.
@@ -46,12 +45,6 @@ impl<W: Wire> Exchange<'_, W> {
             Destination::Fail(failure) => return Outcome::reply(Reason::Failure(failure.kind)).into(),
             Destination::Cluster(id) => live.cluster(*id, &routed.listener, &context.upstreams),
         };
-        let mut mirrors = match target.mirrors.is_empty() {
-            true => None,
-            false => self.choose_mirrors(&live, &routed, &target.mirrors),
-        };
-        // From here on only the rule is held: a long exchange keeps no tables alive.
-        drop(live);
         if let Some(fault) = cluster.as_ref().and_then(|cluster| cluster.fault()) {
             return Outcome::reply(fault).into();
         }
@@ -65,9 +58,12 @@ impl<W: Wire> Exchange<'_, W> {
                 return Outcome::reply(reason).into();
             }
         };
-        if let Some(mirrors) = &mut mirrors {
-            self.copy_head(mirrors, &routed.rule.filters, matched_len);
-        }
+        let copies = match target.mirrors.is_empty() {
+            true => None,
+            false => self.copies(&live, &routed, target, matched_len),
+        };
+        // From here on only the rule is held: a long exchange keeps no tables alive.
+        drop(live);
         if self.edit_request(&target.filters, matched_len).is_err() {
             return Outcome::reply(Reason::FilteredRequestInvalid).into();
         }
@@ -78,16 +74,14 @@ impl<W: Wire> Exchange<'_, W> {
         let waits = Waits::of(&routed.settings.timeouts, is_stream);
         let ends_at = |limit: &Limit| Some((Instant::now().checked_add(limit.left)?, limit.reason));
         let progress = Progress::new(permit, waits, limit.as_ref().and_then(ends_at));
-        let copies = Cell::new(None);
-        if let Some(mut mirrors) = mirrors {
-            mirrors.take_head(&self.wire.request(), &self.scratch.request_edits, false);
-            copies.set(Some(mirrors));
+        if copies.is_some() {
+            progress.copies.set(copies);
         }
         let end_of_limit = progress.limit.map(|(end, _)| end);
         let control = Rc::clone(&self.info.control);
         let result = {
             // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
-            let mut attempts = pin!(self.attempts(&cluster, target, (&progress, &copies)));
+            let mut attempts = pin!(self.attempts(&cluster, target, &progress));
             let limited = pin!(async {
                 match limit {
                     // Dropping the attempts drops no operation: those belong to the connections.
@@ -115,12 +109,12 @@ impl<W: Wire> Exchange<'_, W> {
         &mut self,
         cluster: &Cluster,
         target: &Target,
-        (progress, mirrors): (&Progress, &Cell<Option<Box<Mirrors>>>),
+        progress: &Progress,
     ) -> Result<Delivered, Reason> {
         let context = &*self.info.context;
         let mut tried = Tried::default();
         let mut reuse = true;
-        let is_mirrored = !target.mirrors.is_empty() && is_set(mirrors);
+        let is_mirrored = !target.mirrors.is_empty() && is_set(&progress.copies);
         let replay = Replay::new(cluster.protocol == BackendProtocol::Http2, is_mirrored);
         let request = self.wire.request();
         let (idempotent, whole) = (request.method.is_idempotent(), !request.has_body);
@@ -144,9 +138,8 @@ impl<W: Wire> Exchange<'_, W> {
                 let (source, sink) = (&mut halves.request_source, &mut halves.request_sink);
                 let (response, client) = (&mut halves.response_source, &mut halves.response_sink);
                 let trailers = RequestTrailers::of(&context.config, &target.filters);
-                let mut upload = pin!(
-                    Upload { context, source, sink, trailers, progress, replay: &replay, mirrors }.run()
-                );
+                let mut upload =
+                    pin!(Upload { context, source, sink, trailers, progress, replay: &replay }.run());
                 let mut upload = Uploading::new(upload.as_mut());
                 let end = upload.beside(pin!(attempt(response, client, progress))).await;
                 let switches = match decide(end.into(), may_retry, &replay) {

@@ -11,6 +11,7 @@ use crate::filters::{Arrival, CLIENT_CERT, drop_shadows, edit_request, rewrite_u
 
 impl<W: Wire> Exchange<'_, W> {
     /// Collects what changes in the head: what every proxy does, then the filters of rule and backend.
+    #[inline(always)] // The copies of mirrors, which few requests have, are made by it, too.
     pub(super) fn edit_request(&mut self, filters: &Filters, matched_len: usize) -> Result<(), EditError> {
         let scratch = &mut *self.scratch;
         let (edits, text) = (&mut scratch.request_edits, &mut scratch.text);

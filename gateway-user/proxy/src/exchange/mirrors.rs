@@ -2,27 +2,30 @@
 
 use std::rc::Rc;
 
-use gateway_snapshot::{Filters, Mirror};
+use gateway_snapshot::{Mirror, Target};
 
 use super::Exchange;
+use super::progress::Copies;
 use super::waits::Waits;
 use super::wire::Wire;
 use crate::context::{Live, Routed};
 use crate::policy::Mirrors;
 
 impl<W: Wire> Exchange<'_, W> {
-    /// Chooses the mirrors that get a copy of this request. None gets an upgrade: what follows it is no request.
+    /// The copies that mirrors get of this request. None gets an upgrade: what follows it is no request.
     #[cold]
-    pub(super) fn choose_mirrors(
-        &self,
+    #[inline(never)]
+    pub(super) fn copies(
+        &mut self,
         live: &Live,
         routed: &Rc<Routed>,
-        mirrors: &[Mirror],
-    ) -> Option<Box<Mirrors>> {
-        let context = &self.info.context;
+        target: &Target,
+        matched_len: usize,
+    ) -> Option<Box<dyn Copies>> {
         if self.wire.wants_upgrade() {
             return None;
         }
+        let context = &self.info.context;
         let is_chosen = |mirror: &&Mirror| {
             let share = mirror.share;
             share.is_all() || context.random.below(share.denominator as usize) < share.numerator as usize
@@ -31,17 +34,16 @@ impl<W: Wire> Exchange<'_, W> {
             let cluster = live.cluster(mirror.cluster, &routed.listener, &context.upstreams)?;
             Some((cluster, mirror.of_rule))
         };
-        let clusters = mirrors.iter().filter(is_chosen).filter_map(cluster);
+        let clusters = target.mirrors.iter().filter(is_chosen).filter_map(cluster);
         let waits = Waits::of(&routed.settings.timeouts, false);
-        Mirrors::new(context, routed, (waits, self.info.peer), clusters)
-    }
-
-    /// Gives the rule's mirrors the head as the rule's filters alone change it: a backend's own may hold a secret of it.
-    #[cold]
-    pub(super) fn copy_head(&mut self, mirrors: &mut Mirrors, of_rule: &Filters, matched_len: usize) {
-        if mirrors.has(true) && self.edit_request(of_rule, matched_len).is_ok() {
-            mirrors.take_head(&self.wire.request(), &self.scratch.request_edits, true);
+        let mut mirrors = Mirrors::new(context, routed, (waits, self.info.peer), clusters)?;
+        // The rule's filters alone change the copies of its mirrors: a backend's own may hold a secret of it.
+        for (of_rule, filters) in [(true, &routed.rule.filters), (false, &target.filters)] {
+            if mirrors.has(of_rule) && self.edit_request(filters, matched_len).is_ok() {
+                mirrors.take_head(&self.wire.request(), &self.scratch.request_edits, of_rule);
+            }
+            self.scratch.request_edits.clear();
         }
-        self.scratch.request_edits.clear();
+        Some(mirrors)
     }
 }

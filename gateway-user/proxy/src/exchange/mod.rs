@@ -19,7 +19,7 @@ mod upload;
 pub(crate) mod waits;
 pub(crate) mod wire;
 
-use gateway_snapshot::{Action, Cors, Filters};
+use gateway_snapshot::{Action, Cors};
 
 pub(crate) use deliver::reason as fault_reason;
 pub(crate) use outcome::{Ended, LocalReply, Outcome};
@@ -51,7 +51,9 @@ impl<W: Wire> Exchange<'_, W> {
             Ok(counted) => counted,
             Err(reason) => {
                 // Pages are told of a refusal as of any other response.
-                self.decide(&found.routed.rule.filters);
+                if let Some(cors) = &found.routed.rule.filters.cors {
+                    self.decide(cors);
+                }
                 return Outcome::reply(reason).into();
             }
         };
@@ -62,32 +64,32 @@ impl<W: Wire> Exchange<'_, W> {
         // Counted until the response is out, or the connection is lost.
         self.record.counted = Some(counted);
         match &found.routed.clone().rule.action {
-            Action::Redirect(redirect) => match self.decide(&found.routed.rule.filters) {
-                FilterOutcome::Continue => self.redirect(redirect, found).into(),
-                FilterOutcome::Reply(reason) => Outcome::reply(reason).into(),
-            },
+            Action::Redirect(redirect) => {
+                if let Some(cors) = &found.routed.rule.filters.cors
+                    && let FilterOutcome::Reply(reason) = self.decide(cors)
+                {
+                    return Outcome::reply(reason).into();
+                }
+                self.redirect(redirect, found).into()
+            }
             Action::Forward(picker) => {
                 let target = picker.pick(self.info.context.random.next());
-                match self.decide(&target.filters) {
-                    FilterOutcome::Continue => self.forward(found, target).await,
-                    FilterOutcome::Reply(reason) => Outcome::reply(reason).into(),
+                if let Some(cors) = &target.filters.cors
+                    && let FilterOutcome::Reply(reason) = self.decide(cors)
+                {
+                    return Outcome::reply(reason).into();
                 }
+                self.forward(found, target).await
             }
             // Told from the others when the rule was found.
             Action::Fail(error) => Outcome::reply(Reason::Failure(error.kind)).into(),
         }
     }
 
-    /// Has the filters decide that may respond by themselves. Nearly no rule has one.
-    fn decide(&mut self, filters: &Filters) -> FilterOutcome {
-        match &filters.cors {
-            None => FilterOutcome::Continue,
-            Some(cors) => self.decide_cors(cors),
-        }
-    }
-
+    /// Has the filter decide that may respond by itself. Nearly no rule has one.
     #[cold]
-    fn decide_cors(&mut self, cors: &Cors) -> FilterOutcome {
+    #[inline(never)]
+    fn decide(&mut self, cors: &Cors) -> FilterOutcome {
         let request = self.wire.request();
         let (own, outcome) = policy::admit_cors(cors, request.method_token, &route::Lines(request.fields));
         self.scratch.own_fields = Some(Box::new(own));

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use gateway_io::Chunk;
+
 use super::waits::Waits;
 use crate::Reason;
 use crate::body::pacing::SendTimeout;
@@ -31,11 +33,20 @@ pub(crate) struct Progress {
     /// The request's place at its backend.
     pub(crate) permit: Permit,
     pub(super) waits: Waits,
+    /// Copies to send once the request's body has come.
+    pub(super) copies: Cell<Option<Box<dyn Copies>>>,
     /// When all of it has to be over, and why.
     pub(crate) limit: Option<(Instant, Reason)>,
 }
 
+/// Copies of a request, for mirrors.
+pub(crate) trait Copies {
+    /// Sends them, without a wait. `body` is `None` if it was too long to be kept.
+    fn send(self: Box<Self>, body: Option<Vec<Chunk>>);
+}
+
 impl Progress {
+    #[inline(always)] // Large, and to be made where it stays.
     pub(crate) fn new(permit: Permit, waits: Waits, limit: Option<(Instant, Reason)>) -> Self {
         let now = now();
         Self {
@@ -51,6 +62,7 @@ impl Progress {
             sent: Cell::new(0),
             permit,
             waits,
+            copies: Cell::new(None),
             limit,
         }
     }

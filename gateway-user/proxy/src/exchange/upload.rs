@@ -1,6 +1,5 @@
 //! The request's way to the backend. Its head is queued already.
 
-use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -16,7 +15,6 @@ use crate::body::pump::{Pump, discard};
 use crate::body::replay::{Replay, Replayed};
 use crate::context::WorkerContext;
 use crate::filters::RequestTrailers;
-use crate::policy::Mirrors;
 
 /// The upload of one attempt.
 pub(super) struct Upload<'a, S, K> {
@@ -28,8 +26,6 @@ pub(super) struct Upload<'a, S, K> {
     pub(super) progress: &'a Progress,
     /// Keeps a copy of the body for another attempt.
     pub(super) replay: &'a Replay,
-    /// Copies to send once the body has come.
-    pub(super) mirrors: &'a Cell<Option<Box<Mirrors>>>,
 }
 
 /// The request's way ended before the response's: the client is at fault, or gone, and the exchange is over.
@@ -45,7 +41,7 @@ pub(super) struct Uploading<'a, F> {
 impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
     /// Sends the request, then waits for the client to be gone. Returns only if the exchange cannot go on.
     pub(super) async fn run(self) -> ClientEnd {
-        let Self { context, source, sink, trailers, progress, replay, mirrors } = self;
+        let Self { context, source, sink, trailers, progress, replay } = self;
         {
             let mut body = Replayed::new(source.body(), replay);
             match send(context, (&mut body, sink), trailers, progress).await {
@@ -53,8 +49,8 @@ impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
                     progress.uploaded.set(true);
                     progress.read.set(true);
                     progress.end_upload();
-                    if let Some(mirrors) = mirrors.take() {
-                        mirrors.send(replay.take());
+                    if let Some(copies) = progress.copies.take() {
+                        copies.send(replay.take());
                     }
                 }
                 Err(fault) => {

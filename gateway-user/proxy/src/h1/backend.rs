@@ -23,12 +23,25 @@ pub(crate) fn begin(
     framing: BodyFraming,
     upgrade: Option<&str>,
 ) -> Result<(), Reason> {
+    to.queue(head(request, edits, framing, upgrade)?);
+    Ok(())
+}
+
+/// A request's head as text. As [`begin`].
+///
+/// # Errors
+/// It is too long.
+pub(crate) fn head(
+    request: &RequestParts<'_>,
+    edits: &HeadEdits,
+    framing: BodyFraming,
+    upgrade: Option<&str>,
+) -> Result<Chunk, Reason> {
     let mut out = Chunk::take();
     let options = RequestOptions { framing, upgrade: upgrade.map(str::as_bytes), close: false };
     encode::request(&mut ChunkSink::new(&mut out), request, edits, &options)
         .map_err(|_| Reason::FilteredRequestInvalid)?;
-    to.queue(out);
-    Ok(())
+    Ok(out)
 }
 
 /// The way of a request's body.

@@ -96,14 +96,8 @@ pub(crate) fn render(
             changed.as_slice()
         }
     };
-    let with_own;
-    let fields = match &scratch.own_fields {
-        None => fields,
-        Some(own) => {
-            with_own = own.beside(fields);
-            with_own.as_slice()
-        }
-    };
+    let with_own = scratch.own_fields.as_ref().map(|own| own.beside(fields));
+    let fields = with_own.as_deref().unwrap_or(fields);
     let reply = Reply { reason: shown(reason), status, fields, to_head, persistence };
     write(&info.context, &scratch.text, &reply).or_else(|| {
         // Of all that is in a local reply only what filters add can be too long.

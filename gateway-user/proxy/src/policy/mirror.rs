@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use gateway_grammar::{Method, Scheme};
-use gateway_http::h1::encode::{self, RequestOptions};
 use gateway_http::h1::{BodyDecoder, BodyFraming, HeadLimits, Parsed, RequestHead, ResponseHead};
 use gateway_http::head::{Fields, HeadEdits, RequestParts};
 use gateway_io::{Chunk, spawn};
@@ -16,11 +15,11 @@ use crate::body::ends::{PumpError, Sink as _, Source as _};
 use crate::body::pacing::SendTimeout;
 use crate::clock::within;
 use crate::context::{BufferLevel, Counted, Routed, WorkerContext};
-use crate::exchange::progress::Progress;
+use crate::exchange::progress::{Copies, Progress};
 use crate::exchange::waits::Waits;
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource as _};
 use crate::guarded::guarded;
-use crate::h1::body::LargeChunks;
+use crate::h1::{self, body::LargeChunks};
 use crate::upstream::{Cluster, Permit, Tried, lease};
 
 /// Most interim responses of a mirror.
@@ -45,7 +44,7 @@ struct Planned {
 
 /// The head of a copy, as text.
 struct CopiedHead {
-    text: Vec<u8>,
+    text: Chunk,
     scheme: Scheme,
 }
 
@@ -70,29 +69,11 @@ impl Mirrors {
 
     /// Takes the head of the copies of a kind. One that cannot be written is left out, and so are they.
     pub(crate) fn take_head(&mut self, request: &RequestParts<'_>, edits: &HeadEdits, of_rule: bool) {
-        if !self.has(of_rule) {
-            return;
-        }
-        let mut text = Vec::new();
         // The body's length is not known until it has come.
-        let options = RequestOptions { framing: BodyFraming::None, upgrade: None, close: false };
-        if encode::request(&mut text, request, edits, &options).is_err() {
-            return;
-        }
+        let Ok(text) = h1::backend::head(request, edits, BodyFraming::None, None) else { return };
         let head = Rc::new(CopiedHead { text, scheme: request.scheme });
         let wanted = self.planned.iter_mut().filter(|one| one.of_rule == of_rule);
         wanted.for_each(|one| one.head = Some(Rc::clone(&head)));
-    }
-
-    /// Sends the copies, each by a task of its own. `body` is `None` if it was too long to be kept.
-    pub(crate) fn send(mut self, body: Option<Vec<Chunk>>) {
-        let Some(body) = body else { return };
-        let body = Rc::new(body);
-        while let Some(planned) = self.planned.pop() {
-            if !self.begin(planned, &body) {
-                self.context.metrics.borrow_mut().counters.mirrors_given_up += 1;
-            }
-        }
     }
 
     /// False if there is no room for a copy: whatever is scarce is for requests.
@@ -111,6 +92,19 @@ impl Mirrors {
             move || run(context, message, permit, counted)
         }));
         true
+    }
+}
+
+impl Copies for Mirrors {
+    /// Each by a task of its own.
+    fn send(mut self: Box<Self>, body: Option<Vec<Chunk>>) {
+        let Some(body) = body else { return };
+        let body = Rc::new(body);
+        while let Some(planned) = self.planned.pop() {
+            if !self.begin(planned, &body) {
+                self.context.metrics.borrow_mut().counters.mirrors_given_up += 1;
+            }
+        }
     }
 }
 

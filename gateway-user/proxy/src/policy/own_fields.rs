@@ -27,6 +27,8 @@ impl OwnFields {
     }
 
     /// Adds the changes to those of a backend's response, which come first.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn edit(&self, fields: Fields<'_>, edits: &mut HeadEdits) -> Result<(), EditError> {
         self.names.iter().try_for_each(|name| edits.remove(name.as_bytes()))?;
         self.lines.iter().try_for_each(|(name, value)| edits.add(name.as_bytes(), value))?;
@@ -37,6 +39,8 @@ impl OwnFields {
     }
 
     /// The fields of a local reply that has these already.
+    #[cold]
+    #[inline(never)]
     pub fn beside<'a>(&'a self, fields: &[(&'a str, &'a [u8])]) -> Vec<(&'a str, &'a [u8])> {
         let mut all: Vec<_> = fields.iter().copied().filter(|(name, _)| !self.names.contains(name)).collect();
         all.extend(self.lines.iter().map(|(name, value)| (*name, value.as_slice())));
