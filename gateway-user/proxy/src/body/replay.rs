@@ -22,6 +22,12 @@ pub(crate) struct Replay {
     mirrored: bool,
 }
 
+/// Copies of a request, for mirrors.
+pub(crate) trait Copies {
+    /// Sends them, without a wait. `body` is `None` if it was too long to be kept.
+    fn send(self: Box<Self>, body: Option<Vec<Chunk>>);
+}
+
 #[derive(Debug, Default)]
 struct Kept {
     state: State,

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use gateway_snapshot::{Mirror, Target};
 
 use super::Exchange;
-use super::progress::Copies;
 use super::waits::Waits;
 use super::wire::Wire;
+use crate::body::replay::Copies;
 use crate::context::{Live, Routed};
 use crate::policy::Mirrors;
 

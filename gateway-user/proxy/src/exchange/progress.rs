@@ -3,11 +3,10 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use gateway_io::Chunk;
-
 use super::waits::Waits;
 use crate::Reason;
 use crate::body::pacing::SendTimeout;
+use crate::body::replay::Copies;
 use crate::clock::now;
 use crate::upstream::Permit;
 
@@ -37,12 +36,6 @@ pub(crate) struct Progress {
     pub(super) copies: Cell<Option<Box<dyn Copies>>>,
     /// When all of it has to be over, and why.
     pub(crate) limit: Option<(Instant, Reason)>,
-}
-
-/// Copies of a request, for mirrors.
-pub(crate) trait Copies {
-    /// Sends them, without a wait. `body` is `None` if it was too long to be kept.
-    fn send(self: Box<Self>, body: Option<Vec<Chunk>>);
 }
 
 impl Progress {

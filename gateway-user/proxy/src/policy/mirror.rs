@@ -13,9 +13,10 @@ use crate::Reason;
 use crate::backend::{self, Reading};
 use crate::body::ends::{PumpError, Sink as _, Source as _};
 use crate::body::pacing::SendTimeout;
+use crate::body::replay::{Copies, copy};
 use crate::clock::within;
 use crate::context::{BufferLevel, Counted, Routed, WorkerContext};
-use crate::exchange::progress::{Copies, Progress};
+use crate::exchange::progress::Progress;
 use crate::exchange::waits::Waits;
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource as _};
 use crate::guarded::guarded;
@@ -165,7 +166,7 @@ async fn exchange(context: &Rc<WorkerContext>, message: &Message, permit: Permit
         };
         let (mut sink, mut source) = backend::halves(&mut lease, framing, reading);
         for piece in body.iter() {
-            sink.queue(crate::body::replay::copy(piece));
+            sink.queue(copy(piece));
         }
         sink.finish(Fields::default());
         sink.flush(SendTimeout::of(waits.upstream_body)).await.map_err(lost)?;
