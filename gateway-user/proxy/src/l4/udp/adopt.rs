@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use gateway_io::now;
 use hashbrown::HashMap;
@@ -11,6 +12,10 @@ use super::flow::{Flow, Route};
 use super::handed::{Adopted, Clients, HandedFlow, HandedOver};
 use super::server::{Datagrams, Listening, State};
 use super::table::{FlowId, FlowKey};
+
+/// Time in which a socket's queue is certain to be empty of datagrams that came before there were more sockets: they say nothing
+/// about where their client's next one comes to.
+const UNTIL_SETTLED: Duration = Duration::from_secs(2);
 
 /// A listening socket's place and rule, for as long as flows of it are adopted.
 struct Place {
@@ -66,7 +71,9 @@ impl Datagrams {
         }
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        state.has_movable |= clients == Clients::AnyWorker;
+        if clients == Clients::AnyWorker {
+            state.movable_until = now().checked_add(UNTIL_SETTLED);
+        }
         let mut places = Places::new();
         let mut adopted = Adopted::default();
         for flow in flows {
@@ -76,6 +83,8 @@ impl Datagrams {
             }
         }
         if clients == Clients::Here {
+            // The time begins now for flows that came before.
+            state.movable_until = state.movable_until.and_then(|_| now().checked_add(UNTIL_SETTLED));
             state.receive_again();
         }
         self.tell(state);
@@ -92,11 +101,8 @@ impl Datagrams {
 
     /// Forgets flows that other workers go on with.
     pub(super) fn forget_moved(&self, state: &mut State) {
-        if !state.has_movable {
-            return;
-        }
         // Before the look at flows: those that are taken later are seen the next time.
-        state.has_movable = !self.context().config.moving_flows.is_empty();
+        state.movable_until.take_if(|_| self.context().config.moving_flows.is_empty());
         for left in state.table.remove_where(|_, flow| flow.has_moved()) {
             self.ended(&state.sockets, left, None, false);
         }

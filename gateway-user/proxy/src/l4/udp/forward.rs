@@ -56,9 +56,9 @@ impl Datagrams {
         state.table.client_sent(id, now());
         let Some((_, flow)) = state.table.get(id) else { return };
         flow.received += bytes;
-        if flow.movable.is_some() {
-            // Its client's datagrams come here.
-            flow.movable = None;
+        if flow.movable.is_some() && state.movable_until.is_none_or(|until| now() >= until) {
+            // Its client's datagrams come here, unless they do no more.
+            flow.movable.take_if(|movable| !movable.has_moved());
         }
         let Some(upstream) = &flow.upstream else { return self.dropped(datagrams) };
         let Sent { lost, error, .. } = batch.send(range, &upstream.socket, None);

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_io::{
     Batch, Driver, Interest, ReadySet, now, pause, prepare_datagrams, sleep, socket_cookie, spawn,
@@ -45,8 +45,9 @@ pub(super) struct State {
     pub(super) table: FlowTable<ShareId, Flow>,
     /// False once another process receives from the sockets.
     pub(super) receives: bool,
-    /// Some flows may come to other workers.
-    pub(super) has_movable: bool,
+    /// Some flows may come to other workers, and until this moment datagrams may still be in the sockets that came before there
+    /// were more of them.
+    pub(super) movable_until: Option<Instant>,
     idle: Duration,
 }
 
@@ -81,7 +82,7 @@ impl Datagrams {
             sockets: Slab::new(),
             table,
             receives: true,
-            has_movable: false,
+            movable_until: None,
             idle: limits.idle,
         };
         Rc::new(Self { worker, state: RefCell::new(state), interest: OnceCell::new() })
@@ -174,8 +175,10 @@ impl Datagrams {
     /// Ends flows that are idle.
     fn sweep(&self) {
         let mut state = self.state.borrow_mut();
-        self.forget_moved(&mut state);
         let (now, idle) = (now(), state.idle);
+        if state.movable_until.is_some_and(|until| now >= until) {
+            self.forget_moved(&mut state);
+        }
         while let Some(left) = state.table.expire(now, idle) {
             self.ended(&state.sockets, left, None, true);
         }
