@@ -26,7 +26,7 @@ const REMEDIES_MAX: usize = 12;
 
 /// A request of the world.
 #[derive(Clone, Debug)]
-struct Asked {
+struct Wanted {
     method: &'static str,
     host: &'static str,
     path: &'static str,
@@ -41,28 +41,28 @@ struct Judged {
     grants: Vec<Remedy>,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn wanted() -> impl Strategy<Value = Wanted> {
     let method = prop_oneof![3 => Just("GET"), 1 => Just("POST")];
     let host = prop_oneof![
         3 => Just("x.example.com"), 1 => Just("y.example.com"), 1 => Just("z.example.com"), 1 => Just("10.0.0.1")
     ];
     let path = prop_oneof![1 => Just("/"), 3 => Just("/x"), 1 => Just("/x/y"), 1 => Just("/x12")];
     let port = prop_oneof![3 => Just(80), 1 => Just(81)];
-    (method, host, path, port).prop_map(|(method, host, path, port)| Asked { method, host, path, port })
+    (method, host, path, port).prop_map(|(method, host, path, port)| Wanted { method, host, path, port })
 }
 
-fn judge(library: &Library, resources: &ResourceSet, asked: &Asked) -> Judged {
+fn judge(library: &Library, resources: &ResourceSet, wanted: &Wanted) -> Judged {
     let options = TranslateOptions::default();
     let translation = translate(resources, &options);
     let snapshot = compile_from(library, &translation.ir, Generation(1), None);
     let request = RequestView {
-        method: asked.method.as_bytes(),
-        host: asked.host.as_bytes(),
-        path: asked.path.as_bytes(),
+        method: wanted.method.as_bytes(),
+        host: wanted.host.as_bytes(),
+        path: wanted.path.as_bytes(),
         query: None,
         fields: &FieldList::<String, String>(&[]),
     };
-    let local = SocketAddr::from(([127, 0, 0, 1], asked.port));
+    let local = SocketAddr::from(([127, 0, 0, 1], wanted.port));
     let explanation = explain(&snapshot, local, Scheme::Http, &request);
     let lookup = Lookup {
         resources,
@@ -94,13 +94,13 @@ struct Counts {
 fn mend(
     library: &Library,
     resources: &ResourceSet,
-    asked: &Asked,
+    wanted: &Wanted,
     route: &RouteId,
     counts: &RefCell<Counts>,
 ) -> Result<(), TestCaseError> {
     let mut resources = resources.clone();
     for _ in 0..REMEDIES_MAX {
-        let judged = judge(library, &resources, asked);
+        let judged = judge(library, &resources, wanted);
         if judged.winner.as_ref() == Some(route) {
             counts.borrow_mut().took += 1;
             return Ok(());
@@ -127,7 +127,7 @@ fn mend(
         let Some(remedy) = &loss.remedy else { return Ok(()) };
         counts.borrow_mut().remedies += 1;
         resources = remedy.apply(&resources);
-        let after = judge(library, &resources, asked);
+        let after = judge(library, &resources, wanted);
         let remains = after.losers.iter().filter(|one| one.route == *route).flat_map(|one| &one.losses);
         prop_assert!(
             remains.clone().all(|other| other != loss),
@@ -148,7 +148,7 @@ fn cases<T: Strategy>(strategy: &T, test: impl Fn(T::Value) -> Result<(), TestCa
 
 /// A Gateway that takes every host, and lets the namespaces with a label in; a second one of any kind for the address of
 /// requests; routes that meet there, and some of all else.
-fn worlds() -> impl Strategy<Value = (ResourceSet, Asked)> {
+fn worlds() -> impl Strategy<Value = (ResourceSet, Wanted)> {
     let first = json!({
         "kind": "Gateway",
         "metadata": {"name": "one", "namespace": "gateways"},
@@ -186,15 +186,15 @@ fn worlds() -> impl Strategy<Value = (ResourceSet, Asked)> {
         let all = [fixed.concat(), gateways, routes.collect(), namespaces, services, grants, others];
         set(&distinct(all.concat()))
     });
-    (objects, asked())
+    (objects, wanted())
 }
 
 #[test]
 fn remedies_take_their_reasons_away() {
     let library = Library::new(RegexLimits::default().expression);
     let counts = RefCell::new(Counts::default());
-    cases(&worlds(), |(resources, asked)| {
-        let judged = judge(&library, &resources, &asked);
+    cases(&worlds(), |(resources, wanted)| {
+        let judged = judge(&library, &resources, &wanted);
         for loser in &judged.losers {
             prop_assert!(Some(&loser.route) != judged.winner.as_ref());
             let remedies = loser.losses.iter().filter(|one| one.remedy.is_some());
@@ -202,7 +202,7 @@ fn remedies_take_their_reasons_away() {
             for loss in remedies.filter(|_| !judged.has_listener) {
                 prop_assert_eq!(loss.reason, LossReason::NotAllowed);
             }
-            mend(&library, &resources, &asked, &loser.route, &counts)?;
+            mend(&library, &resources, &wanted, &loser.route, &counts)?;
         }
         Ok(())
     });
@@ -214,13 +214,13 @@ fn remedies_take_their_reasons_away() {
 fn grants_that_are_printed_help() {
     let library = Library::new(RegexLimits::default().expression);
     let counts = RefCell::new(0);
-    cases(&worlds(), |(mut resources, asked)| {
+    cases(&worlds(), |(mut resources, wanted)| {
         for _ in 0..8 {
-            let judged = judge(&library, &resources, &asked);
+            let judged = judge(&library, &resources, &wanted);
             let Some(grant) = judged.grants.first() else { return Ok(()) };
             *counts.borrow_mut() += 1;
             resources = grant.apply(&resources);
-            let after = judge(&library, &resources, &asked);
+            let after = judge(&library, &resources, &wanted);
             prop_assert_eq!(&after.winner, &judged.winner);
             prop_assert!(after.grants.len() < judged.grants.len());
         }
