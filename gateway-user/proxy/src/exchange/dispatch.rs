@@ -247,6 +247,7 @@ fn is_set<T>(cell: &Cell<Option<T>>) -> bool {
 }
 
 /// The outcome; a local reply if no response has begun.
+#[inline(always)] // A call would move all of the progress.
 fn conclude(progress: Progress, result: Result<Delivered, Reason>) -> Ended {
     let request_read = progress.read.get();
     let outcome = match result {
