@@ -100,6 +100,9 @@ pub(crate) struct CheckArgs {
     /// Count warnings as errors.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub(crate) format: CheckFormat,
     #[command(flatten)]
     pub(crate) settings: SettingFlags<Meaning>,
 }
@@ -227,6 +230,19 @@ pub(crate) enum Document {
     Yaml,
     /// JSON.
     Json,
+}
+
+/// Formats of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// A line for each, as compilers print them.
+    Text,
+    /// JSON.
+    Json,
+    /// SARIF 2.1.0, for code scanning and editors.
+    Sarif,
+    /// Workflow commands of GitHub Actions.
+    Github,
 }
 
 /// Formats of commands that people and programs read.

@@ -1,47 +1,50 @@
 //! `sluice check`.
 
+pub(super) mod finding;
+mod format;
+
 use std::path::PathBuf;
 
 use gateway_translate::Severity;
 
+use self::format::Report;
 use super::resources::{self, Resources, STANDARD_INPUT};
-use super::{End, bad_settings, print};
-use crate::cli::CheckArgs;
+use super::version::VERSIONS;
+use super::{End, bad_settings, print, to_json};
+use crate::cli::{CheckArgs, CheckFormat};
 
-/// Prints every finding, one a line, then a count.
+/// Prints every finding, then a count, or a document of both.
 pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
     let settings = match args.settings.resolve() {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
     let resources = Resources::read(&args.paths, &settings)?;
-    let lines = resources.lines();
-    let mut text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
-    let count = |severity| lines.iter().filter(|line| line.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let findings = resources.findings();
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let ir = &resources.translation.ir;
-    text.push_str(&format!(
-        "{}: {}, {}, {}; {} and {} served\n",
-        named(&args.paths),
-        plural(resources.view.resources.len(), "object"),
-        plural(errors, "error"),
-        plural(warnings, "warning"),
-        plural(ir.binds.len(), "port"),
-        plural(ir.routes.len(), "route"),
-    ));
-    print(&text)?;
-    let bad = errors > 0 || (args.strict && warnings > 0);
+    let report = Report {
+        paths: args.paths.iter().map(named).collect(),
+        objects: resources.view.resources.len(),
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        ports: ir.binds.len(),
+        routes: ir.routes.len(),
+        findings,
+    };
+    print(&match args.format {
+        CheckFormat::Text => report.text(),
+        CheckFormat::Json => to_json(&report)?,
+        CheckFormat::Sarif => to_json(&report.sarif(VERSIONS.version))?,
+        CheckFormat::Github => report.github(),
+    })?;
+    let bad = report.errors > 0 || (args.strict && report.warnings > 0);
     Ok(if bad { End::Found } else { End::Done })
 }
 
-fn named(paths: &[PathBuf]) -> String {
-    let name = |path: &PathBuf| match path.as_os_str() == STANDARD_INPUT {
+fn named(path: &PathBuf) -> String {
+    match path.as_os_str() == STANDARD_INPUT {
         true => resources::STANDARD_INPUT_NAME.to_owned(),
         false => path.display().to_string(),
-    };
-    paths.iter().map(name).collect::<Vec<_>>().join(", ")
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    }
 }

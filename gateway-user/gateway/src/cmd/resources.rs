@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
 use gateway_control::expiry;
-use gateway_control::log_deduplicator::Line;
 use gateway_control::own_ports::OwnEndpoint;
 use gateway_control::source::file::{Tree, TreeFile, read, read_one};
 use gateway_control::store::{Store, StoreView};
@@ -19,6 +18,7 @@ use gateway_translate::{
 
 use jiff::Timestamp;
 
+use super::check::finding::Finding;
 use crate::flags::{OptionalPath, Ownership, Settings};
 use crate::wire;
 
@@ -68,11 +68,11 @@ impl Resources {
     }
 
     /// Everything there is to say, in the order of files, then of objects.
-    pub(super) fn lines(&self) -> Vec<Line> {
-        let files = self.view.diagnostics.iter().map(Line::from);
-        let findings = self.translation.diagnostics.iter().map(placed);
-        let own = self.own_endpoints.iter().map(|one| Line::warning(format!("warning: {one}")));
-        files.chain(findings).chain(own).collect()
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let files = self.view.diagnostics.iter().map(Finding::from);
+        let objects = self.translation.diagnostics.iter().map(Finding::from);
+        let own = self.own_endpoints.iter().map(Finding::from);
+        files.chain(objects).chain(own).collect()
     }
 }
 
@@ -109,16 +109,6 @@ fn standard_input() -> anyhow::Result<TreeFile> {
         Ok(text) => TreeFile::Text(text.into()),
         Err(_) => TreeFile::Unusable("this is not UTF-8: pipe UTF-8 in".to_owned()),
     })
-}
-
-/// A finding with its object's place in front, as compilers print it.
-fn placed(finding: &Diagnostic) -> Line {
-    let place = finding.origin.as_ref().map_or(String::new(), |origin| format!("{origin}: "));
-    let severity = match finding.severity {
-        Severity::Error => String::new(),
-        other => format!("{other}: "),
-    };
-    Line { severity: finding.severity, text: format!("{place}{severity}{finding}") }
 }
 
 /// The options of translation that the settings choose. Endpoints of a cluster are written by many, those of
