@@ -1,4 +1,4 @@
-//! Certificates that are out of date. They are served all the same: clients decide.
+//! Certificates that are out of date, or will be soon. They are served all the same: clients decide.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,11 @@ use gateway_api_types::{Kind, ObjectKey, ResourceSet};
 use gateway_ir::{Certificate, Ir, ObjectName};
 use gateway_translate::{Diagnostic, ObjectRef};
 use jiff::Timestamp;
+
+/// A certificate that ends within so many seconds is told of: 30 days, in which people can have another one.
+const SOON: i64 = 30 * 86_400;
+/// Unless that is more than this part of its life: those that are made by machines for days or weeks are renewed at a third of it.
+const SOON_PART: i64 = 3;
 
 /// Every certificate that is served, once, by its Secret.
 pub fn certificates(ir: &Ir) -> impl Iterator<Item = &Certificate> {
@@ -57,9 +62,16 @@ fn message(certificate: &Certificate, now: i64) -> Option<String> {
         let date = date(certificate.not_after);
         return Some(format!("the certificate expired at {date}, and clients refuse it; renew it"));
     }
-    (certificate.not_before > now).then(|| {
+    if certificate.not_before > now {
         let date = date(certificate.not_before);
-        format!("the certificate is valid from {date} on, and clients refuse it before")
+        return Some(format!("the certificate is valid from {date} on, and clients refuse it before"));
+    }
+    let life = certificate.not_after.saturating_sub(certificate.not_before);
+    (certificate.not_after - now < SOON.min(life / SOON_PART)).then(|| {
+        format!(
+            "the certificate expires at {}, and clients refuse it then; renew it",
+            date(certificate.not_after)
+        )
     })
 }
 
@@ -132,6 +144,20 @@ mod tests {
               stapled before"
             ]
         );
+    }
+
+    #[test]
+    fn an_end_that_is_near_is_told_by_the_length_of_a_life() {
+        const DAY: i64 = 86_400;
+        let said = |not_after: i64, now: i64| {
+            let now = Timestamp::from_second(now).unwrap();
+            findings(&ir(&[("one", 0, not_after)]), &ResourceSet::default(), now).len()
+        };
+        // A year, three months, a week.
+        for (life, silent_until) in [(365 * DAY, 335 * DAY), (90 * DAY, 60 * DAY), (6 * DAY, 4 * DAY)] {
+            assert_eq!(said(life, silent_until), 0, "{life}");
+            assert_eq!(said(life, silent_until + 1), 1, "{life}");
+        }
     }
 
     #[test]
