@@ -135,6 +135,9 @@ pub(crate) struct ExplainArgs {
     /// is an address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) address: std::net::IpAddr,
+    /// A document for programs in place of lines.
+    #[arg(short, long, value_enum)]
+    pub(crate) output: Option<Document>,
     #[command(flatten)]
     pub(crate) settings: SettingFlags<Meaning>,
 }

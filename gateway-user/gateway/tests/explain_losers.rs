@@ -92,6 +92,28 @@ fn a_parent_that_is_not_there_is_told_with_the_one_that_was_meant() {
 }
 
 #[test]
+fn programs_are_told_the_same_in_a_document() {
+    let dir = Scratch::new("explain-document").unwrap();
+    dir.copy_from(&example()).unwrap();
+    dir.write("routes.yaml", &route("cart", "{name: shared-gatewy, namespace: ingress}", "", CART)).unwrap();
+    let path = dir.path().display().to_string();
+    let lost = sluice(&["explain", &path, "GET", URL, "--output", "json"]);
+    assert_eq!(lost.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&lost.stdout).unwrap();
+    assert_eq!(document["served"], false);
+    let other = &document["others"][0];
+    assert_eq!(other["route"], "HTTPRoute team1/cart");
+    assert_eq!(other["losses"][0]["reason"], "parent_missing");
+    let remedy = "parentRefs[0]: {name: shared-gateway, namespace: ingress, sectionName: http}";
+    assert_eq!(other["losses"][0]["remedy"], remedy);
+    let served = sluice(&["explain", &path, "GET", "http://a.example/httpbin/x", "--output", "json"]);
+    let document: serde_json::Value = serde_json::from_slice(&served.stdout).unwrap();
+    assert_eq!((&document["served"], &document["others"]), (&true.into(), &serde_json::Value::Null));
+    let steps = document["steps"].as_array().unwrap();
+    assert!(steps.last().unwrap().as_str().unwrap().contains("takes the request"), "{document}");
+}
+
+#[test]
 fn a_label_that_is_missing_is_named() {
     let dir = Scratch::new("explain-label").unwrap();
     dir.copy_from(&example()).unwrap();

@@ -2,13 +2,14 @@
 
 mod backends;
 mod connection;
+mod report;
 mod result;
 mod target;
 
 use std::net::SocketAddr;
 
 use anyhow::bail;
-use gateway_explain::{Lookup, Loser};
+use gateway_explain::Lookup;
 use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
@@ -19,16 +20,14 @@ use gateway_snapshot::{
 };
 
 use self::backends::Backends;
+use self::report::Report;
 use self::result::Outcome;
 use self::target::Target;
 use super::resources::{Resources, translate_options};
-use super::{End, bad_settings, print};
+use super::{End, bad_settings};
 use crate::cli::ExplainArgs;
 use crate::flags::Settings;
 use crate::wire::{self, path_options};
-
-/// Most routes that could have taken a request that are told of.
-const LOSERS_MAX: usize = 16;
 
 /// Says what becomes of one request; exit 1 if nothing serves it.
 pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
@@ -37,7 +36,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         Err(errors) => return Ok(bad_settings(&errors)),
     };
     let (method, target) = match args.what.as_slice() {
-        [url] => return connection::run(&args.dir, args.address, url, &settings),
+        [url] => return connection::run((&args.dir, args.address), url, &settings, args.output),
         [method, url, ..] => (method, Target::parse(url)?),
         [] => {
             bail!(
@@ -47,15 +46,15 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         }
     };
     let headers = headers(&args.headers)?;
-    let resources = Resources::read(&[args.dir], &settings)?;
+    let resources = Resources::read(&[args.dir.clone()], &settings)?;
     let snapshot = compiled(&resources, &settings);
     let (mut scratch, mut merge) = (Vec::new(), Vec::new());
     let options = path_options(&settings);
     let forwarded = match normalize(target.path.as_bytes(), options, &mut scratch) {
         Ok(path) => path,
         Err(error) => {
-            print(&format!("{} {}: {error}\n", error.status(), error.reason()))?;
-            return Ok(End::Found);
+            let refused = format!("{} {}: {error}", error.status(), error.reason());
+            return Report { result: vec![refused], ..Report::default() }.print(args.output);
         }
     };
     let merges = options.merge_slashes == MergeSlashes::Match;
@@ -67,10 +66,9 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     }) {
         Ok(screened) => screened,
         Err(name) => {
-            print(&format!(
-                "400 underscore_header: header {name} is refused (--underscore-headers reject)\n"
-            ))?;
-            return Ok(End::Found);
+            let refused =
+                format!("400 underscore_header: header {name} is refused (--underscore-headers reject)");
+            return Report { result: vec![refused], ..Report::default() }.print(args.output);
         }
     };
     let request = RequestView {
@@ -91,10 +89,8 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         let request = result::Request { target: &target, method, path: forwarded, matched_len, fields };
         Outcome::of(&hit.rule, &request, backends(&snapshot, &resources, &hit.listener))
     });
-    let mut text = note;
-    text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
-    text.extend(outcome.iter().flat_map(|outcome| &outcome.lines).map(|line| format!("{line}\n")));
-    text.push_str(&settings_of(&explanation, &resources));
+    let mut report = report(&explanation, outcome, &resources);
+    report.notes = note;
     let lookup = Lookup {
         resources: &resources.view.resources,
         options: &translate_options(&settings, false),
@@ -104,28 +100,22 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         local,
         explanation: &explanation,
     };
-    text.extend(lookup.missing_grants()?.into_iter().map(|grant| grant.text));
-    text.push_str(&told(&lookup.losers()?));
-    text.push_str(&note_errors(&resources));
-    print(&text)?;
-    Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
+    report.missing_grants = lookup.missing_grants()?.into_iter().map(|grant| grant.text).collect();
+    report.tell_of(lookup.losers()?);
+    report.print(args.output)
 }
 
-/// Routes that could have taken the request, each reason for which one has not, and its remedy; without one, nothing.
-fn told(losers: &[Loser]) -> String {
-    let mut text = String::new();
-    for Loser { place, losses, .. } in losers.iter().take(LOSERS_MAX) {
-        text.push_str(&format!("{place} could take it, but:\n"));
-        for loss in losses {
-            text.push_str(&format!("  {loss}\n"));
-            text.extend(loss.remedy.iter().map(|remedy| format!("    remedy: {}\n", remedy.text)));
-        }
+/// What a lookup says, and what comes of it.
+fn report(explanation: &Explanation, outcome: Option<Outcome>, resources: &Resources) -> Report {
+    let Outcome { lines, serves } = outcome.unwrap_or_default();
+    Report {
+        served: serves,
+        steps: explanation.steps.clone(),
+        result: lines,
+        settings: settings_of(explanation, resources),
+        errors: resources.view.diagnostics.iter().filter(|line| line.is_error()).count(),
+        ..Report::default()
     }
-    match losers.len().saturating_sub(LOSERS_MAX) {
-        0 => {}
-        more => text.push_str(&format!("{more} more routes could take it\n")),
-    }
-    text
 }
 
 fn backends<'a>(
@@ -142,18 +132,11 @@ fn compiled(resources: &Resources, settings: &Settings) -> Snapshot {
 }
 
 /// The settings of GatewayConfigs that hold on the listener, a line each.
-fn settings_of(explanation: &Explanation, resources: &Resources) -> String {
+fn settings_of(explanation: &Explanation, resources: &Resources) -> Vec<String> {
     let hit = explanation.hit.as_ref();
     let of_gateway = hit.and_then(|hit| resources.translation.status.settings.get(&hit.listener.id.gateway));
     let configured = of_gateway.into_iter().flatten().filter(|one| one.is_configured());
-    configured.map(|one| format!("{}: {} ({})\n", one.name, one.value, one.source)).collect()
-}
-
-fn note_errors(resources: &Resources) -> String {
-    match resources.view.diagnostics.iter().filter(|line| line.is_error()).count() {
-        0 => String::new(),
-        errors => format!("note: {errors} errors keep objects out of this; see `sluice check`\n"),
-    }
+    configured.map(|one| format!("{}: {} ({})", one.name, one.value, one.source)).collect()
 }
 
 /// The headers that are left to match on, and a line for each that is dropped; or else the name for which the
@@ -162,8 +145,8 @@ fn screened(
     headers: Vec<(String, String)>,
     policy: UnderscoreHeaders,
     known: impl Fn(&str) -> bool,
-) -> Result<(Vec<(String, String)>, String), String> {
-    let mut note = String::new();
+) -> Result<(Vec<(String, String)>, Vec<String>), String> {
+    let mut note = Vec::new();
     if policy == UnderscoreHeaders::Keep {
         return Ok((headers, note));
     }
@@ -176,7 +159,7 @@ fn screened(
         } else if policy == UnderscoreHeaders::Reject {
             return Err(name);
         } else {
-            note.push_str(&format!("header {name} is dropped (--underscore-headers drop)\n"));
+            note.push(format!("header {name} is dropped (--underscore-headers drop)"));
         }
     }
     Ok((left, note))
@@ -207,7 +190,7 @@ mod tests {
         let names = |left: Vec<(String, String)>| left.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let (left, note) = screen(UnderscoreHeaders::Drop, &[]).unwrap();
         assert_eq!(names(left), ["x-a", "X_Known"]);
-        assert_eq!(note.lines().count(), 2, "{note}");
+        assert_eq!(note.len(), 2, "{note:?}");
         let (left, _) = screen(UnderscoreHeaders::Drop, &["content-type: application/grpc"]).unwrap();
         assert_eq!(names(left), ["x_a", "x-a", "X_Known", "content-type"]);
         assert_eq!(screen(UnderscoreHeaders::Reject, &[]).unwrap_err(), "x_a");

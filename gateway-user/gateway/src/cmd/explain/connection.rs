@@ -7,9 +7,10 @@ use anyhow::{Context as _, bail};
 use gateway_snapshot::{explain_connection, explain_datagram, explain_tls};
 
 use super::result::Outcome;
-use super::{backends, compiled, note_errors, settings_of};
+use super::{backends, compiled, report};
+use crate::cli::Document;
+use crate::cmd::End;
 use crate::cmd::resources::Resources;
-use crate::cmd::{End, print};
 use crate::flags::Settings;
 
 /// A connection or datagram to explain.
@@ -32,7 +33,12 @@ enum Scheme {
 }
 
 /// Says what becomes of one connection or datagram that is not looked into.
-pub(super) fn run(dir: &Path, address: IpAddr, url: &str, settings: &Settings) -> anyhow::Result<End> {
+pub(super) fn run(
+    (dir, address): (&Path, IpAddr),
+    url: &str,
+    settings: &Settings,
+    output: Option<Document>,
+) -> anyhow::Result<End> {
     let Target { scheme, host, port } = Target::parse(url)?;
     let resources = Resources::read(&[dir.to_owned()], settings)?;
     let snapshot = compiled(&resources, settings);
@@ -46,12 +52,7 @@ pub(super) fn run(dir: &Path, address: IpAddr, url: &str, settings: &Settings) -
         .hit
         .as_ref()
         .map(|hit| Outcome::of_connection(&hit.rule, backends(&snapshot, &resources, &hit.listener)));
-    let lines = explanation.steps.iter().chain(outcome.iter().flat_map(|outcome| &outcome.lines));
-    let mut text: String = lines.map(|line| format!("{line}\n")).collect();
-    text.push_str(&settings_of(&explanation, &resources));
-    text.push_str(&note_errors(&resources));
-    print(&text)?;
-    Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
+    report(&explanation, outcome, &resources).print(output)
 }
 
 impl<'a> Target<'a> {

@@ -24,7 +24,7 @@ pub(super) struct Request<'a> {
 }
 
 /// The result of a request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// For people.
     pub(super) lines: Vec<String>,
