@@ -80,6 +80,7 @@ pub use hosts::HostTotals;
 pub use price::{Admission, Admitted, RegexLimits, Walk};
 pub use report::{NodeReport, RejectedBind, RejectionReason};
 pub use route::object_kind;
+pub use selector::selects;
 pub use settings::EffectiveSetting;
 pub use status::{MissingGateway, StatusSet};
 pub use translator::{Rebuilt, Translator};

@@ -33,6 +33,11 @@ pub(crate) fn of_nodes(spec: &LabelSelector) -> Result<NodeSelector, (String, St
     Ok(NodeSelector { requirements })
 }
 
+/// True if a selector selects a namespace of this name and with these labels. One that is not valid selects none.
+pub fn selects(selector: &LabelSelector, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+    Selector::new(selector).is_ok_and(|selector| selector.selects(namespace, labels))
+}
+
 impl Selector {
     /// As [`of_nodes`].
     ///

@@ -1,7 +1,8 @@
 //! `sluice check`.
 
-pub(super) mod finding;
+pub(super) mod diagnostic;
 mod format;
+mod lint;
 
 use std::path::PathBuf;
 
@@ -13,15 +14,17 @@ use super::version::VERSIONS;
 use super::{End, bad_settings, print, to_json};
 use crate::cli::{CheckArgs, CheckFormat};
 
-/// Prints every finding, then a count, or a document of both.
+/// Prints every diagnostic, then a count, or a document of both.
 pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
     let settings = match args.settings.resolve() {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
     let resources = Resources::read(&args.paths, &settings)?;
-    let findings = resources.findings();
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let mut diagnostics = resources.diagnostics();
+    let notes = lint::diagnostics(&resources.view.resources, &resources.translation)?;
+    diagnostics.extend(notes.iter().map(diagnostic::PlacedDiagnostic::from));
+    let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
     let ir = &resources.translation.ir;
     let report = Report {
         paths: args.paths.iter().map(named).collect(),
@@ -30,7 +33,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
         warnings: count(Severity::Warning),
         ports: ir.binds.len(),
         routes: ir.routes.len(),
-        findings,
+        diagnostics,
     };
     print(&match args.format {
         CheckFormat::Text => report.text(),

@@ -105,7 +105,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     report.print(args.output)
 }
 
-/// What a lookup says, and what comes of it.
+/// The words of a lookup, and its outcome.
 fn report(explanation: &Explanation, outcome: Option<Outcome>, resources: &Resources) -> Report {
     let Outcome { lines, serves } = outcome.unwrap_or_default();
     Report {

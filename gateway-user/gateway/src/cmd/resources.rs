@@ -18,7 +18,7 @@ use gateway_translate::{
 
 use jiff::Timestamp;
 
-use super::check::finding::Finding;
+use super::check::diagnostic::PlacedDiagnostic;
 use crate::flags::{OptionalPath, Ownership, Settings};
 use crate::wire;
 
@@ -68,10 +68,10 @@ impl Resources {
     }
 
     /// Everything there is to say, in the order of files, then of objects.
-    pub(super) fn findings(&self) -> Vec<Finding> {
-        let files = self.view.diagnostics.iter().map(Finding::from);
-        let objects = self.translation.diagnostics.iter().map(Finding::from);
-        let own = self.own_endpoints.iter().map(Finding::from);
+    pub(super) fn diagnostics(&self) -> Vec<PlacedDiagnostic> {
+        let files = self.view.diagnostics.iter().map(PlacedDiagnostic::from);
+        let objects = self.translation.diagnostics.iter().map(PlacedDiagnostic::from);
+        let own = self.own_endpoints.iter().map(PlacedDiagnostic::from);
         files.chain(objects).chain(own).collect()
     }
 }

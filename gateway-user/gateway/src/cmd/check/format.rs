@@ -1,15 +1,15 @@
-//! Formats in which findings are printed.
+//! Formats in which diagnostics are printed.
 
 use gateway_translate::Severity;
 use serde::Serialize;
 
-use super::finding::{Finding, Rule};
+use super::diagnostic::{PlacedDiagnostic, Rule};
 
-/// Findings, and the numbers that the last line of text has.
+/// Diagnostics, and the numbers that the last line of text has.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    /// What was read.
+    /// The directories and files that were read.
     pub(super) paths: Vec<String>,
     /// Objects that were read.
     pub(super) objects: usize,
@@ -18,19 +18,19 @@ pub(super) struct Report {
     /// Ports and routes that would be served.
     pub(super) ports: usize,
     pub(super) routes: usize,
-    pub(super) findings: Vec<Finding>,
+    pub(super) diagnostics: Vec<PlacedDiagnostic>,
 }
 
 impl Report {
-    /// A line for each finding, then the count.
+    /// A line for each diagnostic, then the count.
     pub(super) fn text(&self) -> String {
-        let lines = self.findings.iter().map(|finding| format!("{}\n", finding.text()));
+        let lines = self.diagnostics.iter().map(|diagnostic| format!("{}\n", diagnostic.text()));
         lines.collect::<String>() + &self.count()
     }
 
-    /// Workflow commands of GitHub Actions, which show findings beside the lines that they are about, then the count.
+    /// Workflow commands of GitHub Actions, which show diagnostics beside the lines that they are about, then the count.
     pub(super) fn github(&self) -> String {
-        let lines = self.findings.iter().map(|finding| format!("{}\n", github(finding)));
+        let lines = self.diagnostics.iter().map(|diagnostic| format!("{}\n", github(diagnostic)));
         lines.collect::<String>() + &self.count()
     }
 
@@ -38,7 +38,7 @@ impl Report {
     pub(super) fn sarif(&self, version: &str) -> serde_json::Value {
         let rules = Rule::ALL
             .map(|rule| serde_json::json!({"id": rule.name(), "shortDescription": {"text": rule.about()}}));
-        let results: Vec<_> = self.findings.iter().map(sarif_result).collect();
+        let results: Vec<_> = self.diagnostics.iter().map(sarif_result).collect();
         let driver = serde_json::json!({"name": "sluice", "semanticVersion": version, "rules": rules});
         serde_json::json!({
             "version": "2.1.0",
@@ -64,56 +64,56 @@ fn plural(count: usize, noun: &str) -> String {
 }
 
 /// One workflow command. Percent signs and line ends are escaped, in properties colons and commas as well.
-fn github(finding: &Finding) -> String {
+fn github(diagnostic: &PlacedDiagnostic) -> String {
     let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let command = match finding.severity {
+    let command = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
         Severity::Note => "notice",
     };
     let number = |number: Option<u32>| number.map(|number| number.to_string());
     let properties = [
-        ("file", finding.file.clone()),
-        ("line", number(finding.line)),
-        ("col", number(finding.column)),
-        ("title", finding.object.clone()),
+        ("file", diagnostic.file.clone()),
+        ("line", number(diagnostic.line)),
+        ("col", number(diagnostic.column)),
+        ("title", diagnostic.object.clone()),
     ];
     let written: Vec<_> = properties
         .iter()
         .filter_map(|(name, value)| Some(format!("{name}={}", property(value.as_deref()?))))
         .collect();
     let place = if written.is_empty() { String::new() } else { format!(" {}", written.join(",")) };
-    format!("::{command}{place}::{}", data(&message(finding)))
+    format!("::{command}{place}::{}", data(&message(diagnostic)))
 }
 
 /// The message with the field that it is about.
-fn message(finding: &Finding) -> String {
-    match &finding.field {
-        Some(field) => format!("{field}: {}", finding.message),
-        None => finding.message.clone(),
+fn message(diagnostic: &PlacedDiagnostic) -> String {
+    match &diagnostic.field {
+        Some(field) => format!("{field}: {}", diagnostic.message),
+        None => diagnostic.message.clone(),
     }
 }
 
-fn sarif_result(finding: &Finding) -> serde_json::Value {
-    let level = finding.severity.to_string();
+fn sarif_result(diagnostic: &PlacedDiagnostic) -> serde_json::Value {
+    let level = diagnostic.severity.to_string();
     let mut location = serde_json::json!({});
-    if let Some(file) = &finding.file {
-        let mut region = serde_json::json!({"startLine": finding.line.unwrap_or(1)});
-        if let Some(column) = finding.column {
+    if let Some(file) = &diagnostic.file {
+        let mut region = serde_json::json!({"startLine": diagnostic.line.unwrap_or(1)});
+        if let Some(column) = diagnostic.column {
             region["startColumn"] = column.into();
         }
         location["physicalLocation"] =
             serde_json::json!({"artifactLocation": {"uri": uri(file)}, "region": region});
     }
-    if let Some(object) = &finding.object {
+    if let Some(object) = &diagnostic.object {
         location["logicalLocations"] =
             serde_json::json!([{"fullyQualifiedName": object, "kind": "resource"}]);
     }
     serde_json::json!({
-        "ruleId": finding.rule.name(),
+        "ruleId": diagnostic.rule.name(),
         "level": level,
-        "message": {"text": message(finding)},
+        "message": {"text": message(diagnostic)},
         "locations": [location],
     })
 }
@@ -137,23 +137,24 @@ mod tests {
     use super::*;
 
     fn report() -> Report {
-        let finding = |severity, file: Option<&str>, column, field: Option<&str>, message: &str| Finding {
-            severity,
-            rule: Rule::Schema,
-            file: file.map(str::to_owned),
-            line: file.map(|_| 7),
-            column,
-            object: Some("Gateway a/b".to_owned()),
-            field: field.map(str::to_owned),
-            message: message.to_owned(),
-        };
-        let findings = vec![
-            finding(Severity::Error, Some("a dir/g,w.yaml"), Some(3), Some("spec.x"), "50% is\nwrong"),
-            finding(Severity::Warning, Some("b.yaml"), None, None, "odd: yes"),
-            Finding {
+        let diagnostic =
+            |severity, file: Option<&str>, column, field: Option<&str>, message: &str| PlacedDiagnostic {
+                severity,
+                rule: Rule::Schema,
+                file: file.map(str::to_owned),
+                line: file.map(|_| 7),
+                column,
+                object: Some("Gateway a/b".to_owned()),
+                field: field.map(str::to_owned),
+                message: message.to_owned(),
+            };
+        let diagnostics = vec![
+            diagnostic(Severity::Error, Some("a dir/g,w.yaml"), Some(3), Some("spec.x"), "50% is\nwrong"),
+            diagnostic(Severity::Warning, Some("b.yaml"), None, None, "odd: yes"),
+            PlacedDiagnostic {
                 rule: Rule::Endpoints,
                 object: None,
-                ..finding(Severity::Note, None, None, None, "so")
+                ..diagnostic(Severity::Note, None, None, None, "so")
             },
         ];
         Report {
@@ -163,7 +164,7 @@ mod tests {
             warnings: 1,
             ports: 1,
             routes: 0,
-            findings,
+            diagnostics,
         }
     }
 
@@ -209,7 +210,7 @@ a dir, b.yaml: 9 objects, 1 error, 1 warning; 1 port and 0 routes served
     #[test]
     fn json_leaves_out_what_is_not_known() {
         let json = serde_json::to_value(report()).unwrap();
-        let last = &json["findings"][2];
+        let last = &json["diagnostics"][2];
         assert_eq!(*last, serde_json::json!({"severity": "note", "rule": "endpoints", "message": "so"}));
         assert_eq!((&json["errors"], &json["objects"]), (&1.into(), &9.into()));
     }

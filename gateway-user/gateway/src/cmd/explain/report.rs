@@ -15,7 +15,7 @@ const LOSERS_MAX: usize = 16;
 pub(super) struct Report {
     /// A backend or a redirect serves it, if only a share of such requests.
     pub(super) served: bool,
-    /// What happens before the lookup, such as headers that are dropped.
+    /// Steps before the lookup, such as headers that are dropped.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<String>,
     /// The steps of the lookup, in order.

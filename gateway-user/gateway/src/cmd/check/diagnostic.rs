@@ -1,14 +1,14 @@
-//! What is told of resources, whoever found it.
+//! Diagnostics about resources, whoever made them.
 
 use gateway_api_types::load;
 use gateway_control::own_ports::OwnEndpoint;
 use gateway_translate::{Diagnostic, Severity};
 use serde::Serialize;
 
-/// One finding. Fields that are not known are left out.
+/// One diagnostic. Fields that are not known are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Finding {
+pub(crate) struct PlacedDiagnostic {
     /// `error`, `warning` or `note`.
     #[serde(serialize_with = "as_text")]
     pub(crate) severity: Severity,
@@ -67,7 +67,7 @@ impl Rule {
     }
 }
 
-impl Finding {
+impl PlacedDiagnostic {
     /// As compilers print it: `file:line:column: severity: object: field: message`, without what is not known. Errors go
     /// without their severity.
     pub(crate) fn text(&self) -> String {
@@ -89,7 +89,7 @@ impl Finding {
     }
 }
 
-impl From<&load::Diagnostic> for Finding {
+impl From<&load::Diagnostic> for PlacedDiagnostic {
     fn from(diagnostic: &load::Diagnostic) -> Self {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let file = some(&diagnostic.file);
@@ -107,7 +107,7 @@ impl From<&load::Diagnostic> for Finding {
     }
 }
 
-impl From<&Diagnostic> for Finding {
+impl From<&Diagnostic> for PlacedDiagnostic {
     fn from(diagnostic: &Diagnostic) -> Self {
         let Diagnostic { severity, object, field, message, origin } = diagnostic;
         Self {
@@ -123,7 +123,7 @@ impl From<&Diagnostic> for Finding {
     }
 }
 
-impl From<&OwnEndpoint> for Finding {
+impl From<&OwnEndpoint> for PlacedDiagnostic {
     fn from(endpoint: &OwnEndpoint) -> Self {
         Self {
             severity: Severity::Warning,
