@@ -49,7 +49,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     let serve = |stream| {
         let backend = Rc::clone(&backend);
         tokio::task::spawn_local(async move {
-            // How a connection ends is the client's finding, not ours.
+            // The end of a connection is the client's finding, not ours.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), backend.service()).await;
         });
     };

@@ -26,7 +26,7 @@ pub async fn serve_secured(listener: TcpListener, certificate: &[u8], key: &[u8]
     let serve = |stream| {
         let (acceptor, backend) = (acceptor.clone(), Rc::clone(&backend));
         tokio::task::spawn_local(async move {
-            // How a connection ends is the client's finding, not ours.
+            // The end of a connection is the client's finding, not ours.
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let mut http = http1::Builder::new();
             let _ = http.keep_alive(false).serve_connection(TokioIo::new(stream), backend.service()).await;

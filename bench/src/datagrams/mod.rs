@@ -24,7 +24,7 @@ pub struct DatagramsSpec {
     pub window: u32,
     /// Bytes of a datagram; it begins with the numbers of its flow and its own.
     pub bytes: usize,
-    /// How long they are sent, once every flow has had an echo.
+    /// The time for which they are sent, once every flow has had an echo.
     pub time: Duration,
 }
 
@@ -112,7 +112,7 @@ impl Flow {
 
     fn send(&mut self, batch: &mut Batch, count: usize) -> Result<()> {
         match batch.send(0..count, &self.socket, To::Peer) {
-            // What the kernel does not take is lost, and found to be so.
+            // One that the kernel does not take is lost, and found to be so.
             Ok(_) => Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => {
                 Ok(())

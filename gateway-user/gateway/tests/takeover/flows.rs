@@ -200,7 +200,7 @@ fn those_beyond_the_limit_end_in_the_process_before() {
     let [many, few] = [MANY, FEW].map(|limit| &*Box::leak([FLAGS, limit].concat().into_boxed_slice()));
     with_line("take-flows-few", many, move |line| {
         let (both, server) = serve(line);
-        // What was used last is handed over.
+        // Those that were used last are handed over.
         let kept = begin(both, 20);
         let handed = begin(both, 20);
         let old = line.begin_upgrade(few);

@@ -45,7 +45,7 @@ fn chunk(bytes: &[u8]) -> Chunk {
     chunk
 }
 
-/// What a side opens of bytes that come in pieces of these lengths, over and over.
+/// The content that a side opens of bytes that come in pieces of these lengths, over and over.
 fn opened(layer: &mut TlsLayer<gateway_tls::ServerSide>, bytes: &[u8], lengths: &[usize]) -> Vec<u8> {
     let (mut content, mut out) = (VecDeque::new(), VecDeque::new());
     let (mut rest, mut lengths) = (bytes, lengths.iter().cycle());
