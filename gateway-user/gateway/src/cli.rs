@@ -135,6 +135,10 @@ pub(crate) struct ExplainArgs {
     /// is an address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) address: std::net::IpAddr,
+    /// Server name that the connection of an https:// request asks for, if not the URL's host: of a connection that is used for
+    /// several hosts.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
     /// A document for programs in place of lines.
     #[arg(short, long, value_enum)]
     pub(crate) output: Option<Document>,

@@ -68,6 +68,8 @@ pub enum Verdict {
     Hit(String),
     /// No rule takes it.
     Miss(RouteMiss),
+    /// Its connection was made for another listener's server name.
+    Misdirected,
     /// Nothing is served on this address and port, or not by this scheme.
     NotServed,
 }
@@ -80,21 +82,37 @@ pub fn explain(
     scheme: Scheme,
     request: &RequestView<'_>,
 ) -> Explanation {
+    explain_over(snapshot, local, (scheme, server_name(request.host)), request)
+}
+
+/// The same of a connection that was made for a server name, which may be another one than the request's host.
+pub fn explain_over(
+    snapshot: &Snapshot,
+    local: SocketAddr,
+    (scheme, name): (Scheme, Option<&str>),
+    request: &RequestView<'_>,
+) -> Explanation {
     let (bind, mut steps) = match find_bind(snapshot, local) {
         Ok(found) => found,
         Err(steps) => return Explanation { steps, verdict: Verdict::NotServed, hit: None, listener: None },
     };
-    let secured = secure(bind, scheme, request);
+    let secured = secure(bind, scheme, name);
     let is_secured = secured.is_ok();
     steps.extend(secured.unwrap_or_else(Some));
     if !is_secured {
         return Explanation { steps, verdict: Verdict::NotServed, hit: None, listener: None };
     }
-    // As a connection for this host alone comes to it.
     let host = match scheme {
-        Scheme::Https => bind.routed_host(server_name(request.host), request.host),
+        Scheme::Https => bind.routed_host(name, request.host),
         Scheme::Http => request.host,
     };
+    if scheme == Scheme::Https && bind.is_misdirected(name, host) {
+        steps.push(format!(
+            "421 misdirected_request: another listener takes host {}; the client is to open a connection for it",
+            text(host)
+        ));
+        return Explanation { steps, verdict: Verdict::Misdirected, hit: None, listener: None };
+    }
     if host != request.host {
         steps.push(format!("without a server name the request is routed as one for host {}", text(host)));
     }
@@ -153,7 +171,7 @@ fn found<'s>(
 }
 
 /// The result of the handshake, if there is one; `Err` if the connection goes no further.
-fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result<Option<String>, String> {
+fn secure(bind: &BindTable, scheme: Scheme, name: Option<&str>) -> Result<Option<String>, String> {
     match (scheme, bind.opening()) {
         (Scheme::Http, Opening::Request) => return Ok(None),
         (Scheme::Http, Opening::ClientHello) => return Err("TLS is spoken here: ask with https://".into()),
@@ -164,7 +182,6 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
         (_, Opening::Datagram) => return Err("datagrams are forwarded here: ask with udp://".into()),
         (Scheme::Https, Opening::ClientHello) => {}
     }
-    let name = server_name(request.host);
     let asks = name.map_or_else(|| "no server name".into(), |name| format!("server name {name:?}"));
     let Some(Selected { listener, tls, .. }) = bind.select(name) else {
         return Err(unrecognized(bind, &asks));

@@ -30,7 +30,8 @@ mod table;
 pub use compile::{compile, compile_from, compile_with};
 pub use cors::{Cors, Leave};
 pub use explain::{
-    ExplainedHit, Explanation, Verdict, explain, explain_connection, explain_datagram, explain_tls,
+    ExplainedHit, Explanation, Verdict, explain, explain_connection, explain_datagram, explain_over,
+    explain_tls,
 };
 pub use filters::{FieldEdit, Filters};
 pub use gateway_ir::{Generation, Opening, order};

@@ -125,7 +125,7 @@ fn the_explanation_agrees_with_the_lookup() {
                 match explain(&snapshot, local(), Scheme::Http, view).verdict {
                     Verdict::Miss(found) => assert_eq!(Some(found), miss),
                     Verdict::Hit(_) => assert_eq!(None, miss),
-                    Verdict::NotServed => panic!("the bind is there"),
+                    other => panic!("the bind is there, in clear text: {other:?}"),
                 }
             });
         }

@@ -15,8 +15,10 @@ use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
 use gateway_proxy::UnderscoreHeaders;
 use gateway_regex::Library;
+use gateway_snapshot::rewrite::Scheme;
 use gateway_snapshot::{
     Explanation, FieldList, Generation, ListenerInfo, RequestView, Snapshot, compile_from, explain,
+    explain_over,
 };
 
 use self::backends::Backends;
@@ -78,7 +80,14 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         query: target.query.as_deref().map(str::as_bytes),
         fields: &FieldList(&headers),
     };
-    let explanation = explain(&snapshot, local, target.scheme, &request);
+    let sni = args.sni.as_deref().map(str::to_ascii_lowercase);
+    if sni.is_some() && target.scheme == Scheme::Http {
+        bail!("--sni: a request by http:// has no server name; write https://, or leave it out");
+    }
+    let explanation = match &sni {
+        Some(name) => explain_over(&snapshot, local, (target.scheme, Some(name)), &request),
+        None => explain(&snapshot, local, target.scheme, &request),
+    };
     let outcome = explanation.hit.as_ref().map(|hit| {
         // The matched path is the forwarded one but for runs of slashes, of which every one is forwarded.
         let matched_len = match path.len() == forwarded.len() {

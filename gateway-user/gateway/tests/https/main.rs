@@ -114,6 +114,7 @@ fn listeners_by_name(flags: &'static [&'static str], label: &str) {
             }
             misdirected(&client);
         }
+        explained(&running.config.path().display().to_string());
         refused(&[&one, &wild]);
         assert!(metric("sluice_tls_handshakes_total", &[]) >= 8.0);
     });
@@ -132,6 +133,18 @@ fn misdirected(client: &Arc<rustls::ClientConfig>) {
         let response = kept.get(host, "/get").unwrap();
         assert_eq!((response.status, response.reason()), (status, reason), "{host}");
     }
+}
+
+/// Explain says the same of such a connection.
+fn explained(dir: &str) {
+    let ask = |url: &str, sni: &str| text(&sluice(&["explain", dir, "GET", url, "--sni", sni]));
+    let misdirected = ask("https://one.example/get", "a.wild.example");
+    assert!(misdirected.contains("421 misdirected_request"), "{misdirected}");
+    let coalesced = ask("https://b.wild.example/get", "a.wild.example");
+    assert!(coalesced.contains("takes the request"), "{coalesced}");
+    let nobody = ask("https://nobody.example/get", "a.wild.example");
+    assert!(nobody.contains("404 no_listener_for_host"), "{nobody}");
+    assert!(ask("http://one.example/get", "one.example").contains("--sni: a request by http://"));
 }
 
 fn refused(trusted: &[&SelfSigned]) {
