@@ -4,7 +4,7 @@ pub(super) mod diagnostic;
 mod format;
 mod lint;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use gateway_translate::Severity;
 
@@ -27,7 +27,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
     let count = |severity| diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
     let ir = &resources.translation.ir;
     let report = Report {
-        paths: args.paths.iter().map(named).collect(),
+        paths: args.paths.iter().map(|path| named(path)).collect(),
         objects: resources.view.resources.len(),
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
@@ -45,7 +45,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
     Ok(if bad { End::Found } else { End::Done })
 }
 
-fn named(path: &PathBuf) -> String {
+fn named(path: &Path) -> String {
     match path.as_os_str() == STANDARD_INPUT {
         true => resources::STANDARD_INPUT_NAME.to_owned(),
         false => path.display().to_string(),

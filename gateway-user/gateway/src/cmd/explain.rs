@@ -48,7 +48,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         }
     };
     let headers = headers(&args.headers)?;
-    let resources = Resources::read(&[args.dir.clone()], &settings)?;
+    let resources = Resources::read(std::slice::from_ref(&args.dir), &settings)?;
     let snapshot = compiled(&resources, &settings);
     let (mut scratch, mut merge) = (Vec::new(), Vec::new());
     let options = path_options(&settings);
@@ -148,13 +148,16 @@ fn settings_of(explanation: &Explanation, resources: &Resources) -> Vec<String> 
     configured.map(|one| format!("{}: {} ({})", one.name, one.value, one.source)).collect()
 }
 
+/// Headers by name, and a line for each that was dropped.
+type Screened = (Vec<(String, String)>, Vec<String>);
+
 /// The headers that are left to match on, and a line for each that is dropped; or else the name for which the
 /// request is refused. `known` tells whether a route on the host matches or sets a name.
 fn screened(
     headers: Vec<(String, String)>,
     policy: UnderscoreHeaders,
     known: impl Fn(&str) -> bool,
-) -> Result<(Vec<(String, String)>, Vec<String>), String> {
+) -> Result<Screened, String> {
     let mut note = Vec::new();
     if policy == UnderscoreHeaders::Keep {
         return Ok((headers, note));
