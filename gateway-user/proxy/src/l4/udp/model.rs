@@ -120,6 +120,7 @@ impl Model {
     }
 
     fn forget(&mut self, left: &Left<u64>) -> Known {
+        // A test's own judgement, as the assertions are: the table let go of a flow that it never had.
         let at = self.known.iter().position(|one| one.key == left.key).expect("a flow that is known");
         let one = self.known.remove(at);
         assert_eq!(one.class, left.class);
