@@ -125,7 +125,7 @@ pub(crate) struct ExplainArgs {
     /// Directory or file of resources; - is standard input.
     pub(crate) dir: PathBuf,
     /// A request: its method and absolute URL, such as GET http://www.example.com/cart?id=1; its port chooses the listener. Or a
-    /// connection that is not looked into: tcp://HOST:PORT, or tls://HOST:PORT by its server name.
+    /// connection that is not looked into: tcp://HOST:PORT, or tls://HOST:PORT by its server name; or a datagram: udp://HOST:PORT.
     #[arg(required = true, num_args = 1..=2, value_names = ["METHOD", "URL"])]
     pub(crate) what: Vec<String>,
     /// Request header as NAME: VALUE; may be repeated.

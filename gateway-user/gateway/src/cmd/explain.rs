@@ -13,6 +13,7 @@ use gateway_explain::Lookup;
 use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
+use gateway_ir::Hostname;
 use gateway_proxy::UnderscoreHeaders;
 use gateway_regex::Library;
 use gateway_snapshot::rewrite::Scheme;
@@ -38,6 +39,9 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         Err(errors) => return Ok(bad_settings(&errors)),
     };
     let (method, target) = match args.what.as_slice() {
+        [url] if args.sni.is_some() => {
+            bail!("--sni: {url:?} is no https:// request; the host of tls:// is its server name")
+        }
         [url] => return connection::run((&args.dir, args.address), url, &settings, args.output),
         [method, url, ..] => (method, Target::parse(url)?),
         [] => {
@@ -47,6 +51,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
             )
         }
     };
+    let sni = args.sni.as_deref().map(|name| server_name(name, target.scheme)).transpose()?;
     let headers = headers(&args.headers)?;
     let resources = Resources::read(std::slice::from_ref(&args.dir), &settings)?;
     let snapshot = compiled(&resources, &settings);
@@ -80,10 +85,6 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         query: target.query.as_deref().map(str::as_bytes),
         fields: &FieldList(&headers),
     };
-    let sni = args.sni.as_deref().map(str::to_ascii_lowercase);
-    if sni.is_some() && target.scheme == Scheme::Http {
-        bail!("--sni: a request by http:// has no server name; write https://, or leave it out");
-    }
     let explanation = match &sni {
         Some(name) => explain_over(&snapshot, local, (target.scheme, Some(name)), &request),
         None => explain(&snapshot, local, target.scheme, &request),
@@ -175,6 +176,17 @@ fn screened(
         }
     }
     Ok((left, note))
+}
+
+/// The server name that a connection was made for, in lower case.
+fn server_name(name: &str, scheme: Scheme) -> anyhow::Result<String> {
+    if scheme == Scheme::Http {
+        bail!("--sni: a request by http:// has no server name; write https://, or leave it out");
+    }
+    match Hostname::parse(&name.to_ascii_lowercase()) {
+        Ok(Hostname::Exact(name)) => Ok(name.to_string()),
+        _ => bail!("--sni {name:?}: write a DNS name without wildcards, such as www.example.com"),
+    }
 }
 
 fn headers(written: &[String]) -> anyhow::Result<Vec<(String, String)>> {

@@ -61,7 +61,7 @@ impl Received {
     }
 
     /// The received socket of every address with this port and family, if there is one: while it is open,
-    /// nobody can be bound to one address of that port.
+    /// no socket can be bound to one address of that port.
     pub(crate) fn take_admin_of_every_address(&mut self, address: SocketAddr) -> Option<TcpListener> {
         let at = self.admin.iter().position(|socket| {
             socket.local_addr().is_ok_and(|bound| {

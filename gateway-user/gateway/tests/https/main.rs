@@ -145,6 +145,9 @@ fn explained(dir: &str) {
     let nobody = ask("https://nobody.example/get", "a.wild.example");
     assert!(nobody.contains("404 no_listener_for_host"), "{nobody}");
     assert!(ask("http://one.example/get", "one.example").contains("--sni: a request by http://"));
+    assert!(ask("https://one.example/get", "*.example").contains("write a DNS name without wildcards"));
+    let connection = text(&sluice(&["explain", dir, "tls://one.example:443", "--sni", "one.example"]));
+    assert!(connection.contains("the host of tls:// is its server name"), "{connection}");
 }
 
 fn refused(trusted: &[&SelfSigned]) {
