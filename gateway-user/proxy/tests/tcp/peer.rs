@@ -83,16 +83,19 @@ pub(crate) fn accepting(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> So
     address
 }
 
+/// Sends back what comes, up to its end.
+pub(crate) fn send_back(stream: &mut TcpStream) {
+    let mut piece = [0; 4096];
+    while let Ok(n @ 1..) = stream.read(&mut piece) {
+        if stream.write_all(&piece[..n]).is_err() {
+            return;
+        }
+    }
+}
+
 /// A backend that sends back what it gets, and finishes when its client has.
 pub(crate) fn echo() -> SocketAddr {
-    accepting(|mut stream| {
-        let mut piece = [0; 4096];
-        while let Ok(n @ 1..) = stream.read(&mut piece) {
-            if stream.write_all(&piece[..n]).is_err() {
-                return;
-            }
-        }
-    })
+    accepting(|mut stream| send_back(&mut stream))
 }
 
 /// An address at which no connection is accepted.
