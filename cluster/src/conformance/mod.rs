@@ -5,6 +5,7 @@
 mod account;
 mod apart;
 mod differing;
+mod features;
 pub mod gateway;
 pub mod install;
 mod installed;
@@ -34,6 +35,7 @@ use crate::logs::Logs;
 use crate::machines::{MOST, Nodes};
 use crate::process::{self, until};
 use crate::version::Suite;
+use features::Features;
 use gateway::Roles;
 use install::GATEWAY_CLASS;
 use observed::Observed;
@@ -56,6 +58,10 @@ pub struct Args {
         default_value = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TCP,GATEWAY-TLS,GATEWAY-UDP"
     )]
     profiles: Vec<String>,
+    /// Fails unless every test that needs no mesh passed and every feature of gateways is claimed; writes report and
+    /// features below conformance/.
+    #[arg(long, conflicts_with_all = ["run_test", "regressions", "hurry"])]
+    all: bool,
     /// Runs these tests only.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     run_test: Vec<String>,
@@ -110,6 +116,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         None => build_sluice(if args.debug { QUICK } else { "release" })?,
     };
     let program = args.suite.tests()?;
+    let features = args.all.then(|| Features::ask(args.suite, &program)).transpose()?;
     let logs = Logs::make("conformance")?;
     let dir = logs.dir();
     process::stop_on_ctrl_c()?;
@@ -118,7 +125,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let lifetime = if args.keep { Lifetime::Detached } else { Lifetime::Bound };
     let judged = cluster
         .start(args.suite, nodes, lifetime)
-        .and_then(|()| judge(args, &sluice, &program, &cluster, dir, &mut passing));
+        .and_then(|()| judge(args, &sluice, &program, &cluster, dir, &mut passing))
+        .and_then(|(run, mut failures)| {
+            if let Some(features) = &features {
+                failures.extend(features.failures(&run.tests, &gateway_class(&cluster)?));
+            }
+            Ok((run, failures))
+        });
     if args.keep && cluster.alive()? {
         println!("kept: cargo xtask cluster --name {} kubectl …, and down", cluster.name());
     } else {
@@ -159,8 +172,9 @@ fn judge(
     let run = if args.installed { installed::run } else { processes::run };
     let mut observed = run(args, sluice, program, cluster, dir)?;
     let report = Report::read(&dir.join(REPORT))?;
-    if let Some(to) = &args.report {
-        report::write_with_disclosure(args.suite, &dir.join(REPORT), to)?;
+    let to = args.report.clone().or_else(|| args.all.then(|| features::report_path(args.suite)));
+    if let Some(to) = to {
+        report::write_with_disclosure(args.suite, &dir.join(REPORT), &to)?;
     }
     print_summary(args, &observed, &report);
     let invalid = observed.invalid(args.run_test.is_empty());
@@ -177,11 +191,14 @@ fn judge(
 fn wait_until_accepted(cluster: &Cluster, mut gateway_runs: impl FnMut() -> Result<()>) -> Result<()> {
     until("sluice accepts the GatewayClass", || {
         gateway_runs()?;
-        let output =
-            cluster.kubectl()?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
-        let class: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        Ok(condition::holds(&class["status"], "Accepted").then_some(()))
+        Ok(condition::holds(&gateway_class(cluster)?["status"], "Accepted").then_some(()))
     })
+}
+
+/// The GatewayClass as the API server has it; null while there is none.
+fn gateway_class(cluster: &Cluster) -> Result<Value> {
+    let output = cluster.kubectl()?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
+    Ok(serde_json::from_slice(&output.stdout).unwrap_or_default())
 }
 
 /// Adds what passed to the list, unless the run is not valid: then its passes say nothing.

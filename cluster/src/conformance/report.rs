@@ -74,6 +74,9 @@ impl Report {
 pub(super) fn write_with_disclosure(suite: Suite, from: &Path, to: &Path) -> Result<()> {
     let text = fs::read_to_string(from).with_context(|| format!("reading {}", from.display()))?;
     let told = suite.disclosure().map(|said| format!("# {said}\n")).unwrap_or_default();
+    if let Some(dir) = to.parent() {
+        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    }
     fs::write(to, told + &text).with_context(|| format!("writing {}", to.display()))
 }
 
