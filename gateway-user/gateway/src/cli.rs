@@ -95,8 +95,10 @@ pub(crate) struct UpgradeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// Directories and files of resources, read together; - is standard input.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// Count warnings as errors.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -119,22 +121,41 @@ pub(crate) struct TranslateArgs {
     pub(crate) settings: SettingFlags<Meaning>,
 }
 
+/// A cluster in place of files.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Read the resources of the cluster that kubectl would use (KUBECONFIG, ~/.kube/config), with the rights of its user.
+    #[arg(long)]
+    pub(crate) cluster: bool,
+    /// A context of the kubeconfig; means --cluster.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+impl ClusterArgs {
+    /// The context, if a cluster is to be read: of the kubeconfig's, or the current one.
+    pub(crate) fn asked_for(&self) -> Option<Option<&str>> {
+        (self.cluster || self.context.is_some()).then_some(self.context.as_deref())
+    }
+}
+
 /// `sluice explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Directory or file of resources; - is standard input.
-    pub(crate) dir: PathBuf,
-    /// A request: its method and absolute URL, such as GET http://www.example.com/cart?id=1; its port chooses the listener. Or a
-    /// connection that is not looked into: tcp://HOST:PORT, or tls://HOST:PORT by its server name; or a datagram: udp://HOST:PORT.
-    #[arg(required = true, num_args = 1..=2, value_names = ["METHOD", "URL"])]
-    pub(crate) what: Vec<String>,
+    /// Directory or file of resources, or - for standard input; left out with --cluster. Then a request: its method and absolute
+    /// URL, such as GET http://www.example.com/cart?id=1; its port chooses the listener. Or a connection that is not looked into:
+    /// tcp://HOST:PORT, or tls://HOST:PORT by its server name; or a datagram: udp://HOST:PORT.
+    #[arg(required = true, num_args = 1..=3, value_names = ["DIR", "METHOD", "URL"])]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// Request header as NAME: VALUE; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub(crate) headers: Vec<String>,
-    /// Local address that the connection arrives at, if listeners have addresses of their own. Of tcp:// the host is, if it
-    /// is an address.
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
-    pub(crate) address: std::net::IpAddr,
+    /// Local address that the connection arrives at, if listeners have addresses of their own; one of the only Gateway with
+    /// the port by default. Of tcp:// the host is, if it is an address.
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<std::net::IpAddr>,
     /// Server name that the connection of an https:// request asks for, if not the URL's host: of a connection that is used for
     /// several hosts.
     #[arg(long, value_name = "NAME")]

@@ -36,6 +36,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::cmd::plugin::{Plugin, is_plugin};
+
 /// Changes leave long-lived objects between what was needed for a moment only. With glibc's allocator half of
 /// the memory of a large cluster's objects was such gaps; see decision 126.
 #[global_allocator]
@@ -44,5 +46,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     // Before anything asks rustls for a provider: without one it would panic, or choose by itself.
     gateway_tls::install_provider();
+    if is_plugin(std::env::args_os().next().as_deref()) {
+        return cmd::plugin(Plugin::parse());
+    }
     cmd::main(cli::Cli::parse().command)
 }

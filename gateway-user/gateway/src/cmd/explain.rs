@@ -7,6 +7,7 @@ mod result;
 mod target;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::bail;
 use gateway_explain::Lookup;
@@ -26,11 +27,14 @@ use self::backends::Backends;
 use self::report::Report;
 use self::result::Outcome;
 use self::target::Target;
-use super::resources::{Resources, translate_options};
+use super::resources::{Input, Resources, translate_options};
 use super::{End, bad_settings};
 use crate::cli::ExplainArgs;
 use crate::flags::Settings;
 use crate::wire::{self, path_options};
+
+const WORDS: &str = "METHOD and URL of a request, tcp://HOST:PORT or tls://HOST:PORT of a connection, or \
+                     udp://HOST:PORT of a datagram";
 
 /// Says what becomes of one request; exit 1 if nothing serves it.
 pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
@@ -38,22 +42,20 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let (method, target) = match args.what.as_slice() {
+    let is_cluster = args.cluster.asked_for().is_some();
+    let (paths, words) = split(&args.words, is_cluster);
+    let input = args.cluster.asked_for().map_or(Input::Files(&paths), Input::Cluster);
+    let (method, target) = match words {
         [url] if args.sni.is_some() => {
             bail!("--sni: {url:?} is no https:// request; the host of tls:// is its server name")
         }
-        [url] => return connection::run((&args.dir, args.address), url, &settings, args.output),
-        [method, url, ..] => (method, Target::parse(url)?),
-        [] => {
-            bail!(
-                "write METHOD and URL of a request, tcp://HOST:PORT or tls://HOST:PORT of a connection, or udp://HOST:PORT \
-                 of a datagram"
-            )
-        }
+        [url] => return connection::run((&input, args.address), url, &settings, args.output),
+        [method, url] => (method, Target::parse(url)?),
+        _ => bail!("write {}{WORDS}", if paths.is_empty() { "" } else { "DIR, then " }),
     };
     let sni = args.sni.as_deref().map(|name| server_name(name, target.scheme)).transpose()?;
     let headers = headers(&args.headers)?;
-    let resources = Resources::read(std::slice::from_ref(&args.dir), &settings)?;
+    let resources = Resources::read(&input, &settings)?;
     let snapshot = compiled(&resources, &settings);
     let (mut scratch, mut merge) = (Vec::new(), Vec::new());
     let options = path_options(&settings);
@@ -66,7 +68,8 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     };
     let merges = options.merge_slashes == MergeSlashes::Match;
     let path = if merges { merged(forwarded, &mut merge) } else { forwarded };
-    let local = SocketAddr::new(args.address, target.port);
+    let address = args.address.map_or_else(|| resources.address(target.port), Ok)?;
+    let local = SocketAddr::new(address, target.port);
     let (headers, note) = match screened(headers, wire::underscore_headers(&settings), |name| {
         let bind = snapshot.bind(local);
         bind.is_some_and(|bind| bind.knows_underscored(target.host.as_bytes(), name.as_bytes()))
@@ -103,7 +106,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     report.notes = note;
     let lookup = Lookup {
         resources: &resources.view.resources,
-        options: &translate_options(&settings, false),
+        options: &translate_options(&settings, is_cluster),
         translation: &resources.translation,
         library: &Library::new(settings.regex_bytes.bytes()),
         request: &request,
@@ -113,6 +116,14 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     report.missing_grants = lookup.missing_grants()?.into_iter().map(|grant| grant.text).collect();
     report.tell_of(lookup.losers()?);
     report.print(args.output)
+}
+
+/// The directory, if it is no cluster that is asked about, and the words that say what.
+fn split(words: &[String], is_cluster: bool) -> (Vec<PathBuf>, &[String]) {
+    match words {
+        [dir, words @ ..] if !is_cluster => (vec![dir.into()], words),
+        words => (Vec::new(), words),
+    }
 }
 
 /// The words of a lookup, and its outcome.

@@ -6,6 +6,7 @@ mod config;
 mod explain;
 mod helper;
 mod local_http;
+pub(crate) mod plugin;
 mod probe;
 pub(crate) mod resources;
 mod status;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use self::plugin::Plugin;
 use crate::cli::{Command, ConfigCommand};
 use crate::flags::SettingError;
 
@@ -67,11 +69,20 @@ pub(crate) fn main(command: Command) -> ExitCode {
         Command::Config(ConfigCommand::Check(args)) => config::check(args),
         Command::Version(args) => version::run(args.output).map(|()| End::Done),
     };
+    finish("sluice", ended)
+}
+
+/// The same as a plugin of kubectl.
+pub(crate) fn plugin(plugin: Plugin) -> ExitCode {
+    finish("kubectl sluice", plugin::run(plugin))
+}
+
+fn finish(program: &str, ended: anyhow::Result<End>) -> ExitCode {
     match ended {
         Ok(end) => end.into(),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("sluice: {error:#}"));
+            say(&format!("{program}: {error:#}"));
             ExitCode::from(1)
         }
     }

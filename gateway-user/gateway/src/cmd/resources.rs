@@ -1,19 +1,25 @@
 //! Resources of directories and files, read once and translated, for the commands that do not serve them.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
 use gateway_control::expiry;
+use gateway_control::kept::KeptKeys;
 use gateway_control::own_ports::OwnEndpoint;
 use gateway_control::source::file::{Tree, TreeFile, read, read_one};
+use gateway_control::source::kube::{Access, Cluster, ClusterOptions};
 use gateway_control::store::{Store, StoreView};
-use gateway_ir::{Bind, Ir, ListenerId};
+use gateway_ir::{Bind, BindAddress, Ir, ListenerId};
 use gateway_steer::{SteerBind, SteerPlan};
 use gateway_translate::{
     AddressOwnership, Diagnostic, EndpointPolicy, HostOwnership, ObjectRef, RegexLimits, Severity,
-    SystemAuthorities, TranslateOptions, Translation, translate,
+    SystemAuthorities, TranslateOptions, Translation, Translator,
 };
 
 use jiff::Timestamp;
@@ -27,6 +33,11 @@ pub(super) const STANDARD_INPUT: &str = "-";
 /// The name of standard input in findings.
 pub(super) const STANDARD_INPUT_NAME: &str = "standard input";
 
+/// Time that an API server has for everything.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The address of connections where no Gateway has its own.
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// Resources and their translation.
 #[derive(Debug)]
 pub(super) struct Resources {
@@ -39,24 +50,43 @@ pub(super) struct Resources {
     own_endpoints: Vec<OwnEndpoint>,
 }
 
+/// The place of resources.
+#[derive(Debug)]
+pub(super) enum Input<'a> {
+    /// Directories and files, as if they were one directory.
+    Files(&'a [PathBuf]),
+    /// The cluster that kubectl would use, with this context or the current one.
+    Cluster(Option<&'a str>),
+}
+
 impl Resources {
-    /// Reads directories and files as a gateway that just started would, as if they were one directory.
+    /// Reads resources as a gateway that just started would.
     ///
     /// # Errors
-    /// One of them is not there, or cannot be read.
-    pub(super) fn read(paths: &[PathBuf], settings: &Settings) -> anyhow::Result<Self> {
-        let mut tree = Tree::default();
-        for path in paths {
-            if path.as_os_str() == STANDARD_INPUT {
-                tree.files.entry(STANDARD_INPUT_NAME.into()).or_insert(standard_input()?);
-            } else if std::fs::metadata(path).with_context(|| path.display().to_string())?.is_dir() {
-                tree.files.append(&mut read(path)?.files);
-            } else {
-                tree.files.insert(path.display().to_string().into(), read_one(path)?);
+    /// A file is not there, or cannot be read; the cluster cannot be reached.
+    pub(super) fn read(input: &Input<'_>, settings: &Settings) -> anyhow::Result<Self> {
+        match input {
+            Input::Files(paths) => Ok(Self::of(of_files(paths)?, None, settings)),
+            Input::Cluster(context) => {
+                let options = ClusterOptions {
+                    access: Access::AsKubectl { context: context.map(str::to_owned) },
+                    namespaces: Vec::new(),
+                    last_good: None,
+                    keys: KeptKeys::LeftOut,
+                    controller_name: settings.controller_name.0.clone(),
+                };
+                let cluster = Cluster::start(options)?;
+                let view = cluster.read_once(CLUSTER_TIMEOUT)?;
+                Ok(Self::of(view, Some(&cluster), settings))
             }
         }
-        let view = Store::default().apply(&tree);
-        let mut translation = translate(&view.resources, &translate_options(settings, false));
+    }
+
+    fn of(view: StoreView, cluster: Option<&Cluster>, settings: &Settings) -> Self {
+        let options = translate_options(settings, cluster.is_some());
+        let mut translator = Translator::new(options);
+        translator.assign(cluster.and_then(Cluster::own_addresses).map(Arc::new));
+        let mut translation = translator.update(&view.resources);
         let dated = expiry::findings(&translation.ir, &view.resources, Timestamp::now());
         translation.diagnostics.extend(dated);
         let ports = refused_ports(&translation.ir, &view.resources, settings);
@@ -64,7 +94,30 @@ impl Resources {
         let (endpoints, own_endpoints) =
             wire::listens(settings, false).without(&translation.endpoints, &SteerPlan::of(&translation.ir));
         translation.endpoints = endpoints;
-        Ok(Self { view, translation, own_endpoints })
+        Self { view, translation, own_endpoints }
+    }
+
+    /// An address at which a connection to `port` arrives: the only Gateway's, if they have their own.
+    ///
+    /// # Errors
+    /// Several Gateways have the port, each at addresses of its own: the error names them.
+    pub(super) fn address(&self, port: u16) -> anyhow::Result<IpAddr> {
+        let binds = self.translation.ir.binds.iter().filter(|bind| bind.port == port);
+        let mut own: Vec<(&ListenerId, IpAddr)> = Vec::new();
+        for bind in binds {
+            let BindAddress::Ip(address) = bind.address else { return Ok(LOOPBACK) };
+            own.extend(bind.listeners.iter().map(|listener| (&listener.id, address)));
+        }
+        let Some((first, address)) = own.first() else { return Ok(LOOPBACK) };
+        if own.iter().all(|(id, _)| id.gateway == first.gateway) {
+            return Ok(*address);
+        }
+        let names: BTreeSet<_> =
+            own.iter().map(|(id, address)| format!("{address} ({})", id.gateway)).collect();
+        bail!(
+            "several Gateways have port {port}: name the one that is meant by --address; there are {}",
+            names.into_iter().collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// Everything there is to say, in the order of files, then of objects.
@@ -74,6 +127,20 @@ impl Resources {
         let own = self.own_endpoints.iter().map(PlacedDiagnostic::from);
         files.chain(objects).chain(own).collect()
     }
+}
+
+fn of_files(paths: &[PathBuf]) -> anyhow::Result<StoreView> {
+    let mut tree = Tree::default();
+    for path in paths {
+        if path.as_os_str() == STANDARD_INPUT {
+            tree.files.entry(STANDARD_INPUT_NAME.into()).or_insert(standard_input()?);
+        } else if std::fs::metadata(path).with_context(|| path.display().to_string())?.is_dir() {
+            tree.files.append(&mut read(path)?.files);
+        } else {
+            tree.files.insert(path.display().to_string().into(), read_one(path)?);
+        }
+    }
+    Ok(Store::default().apply(&tree))
 }
 
 /// Listeners on ports that no node with these settings serves.

@@ -4,7 +4,7 @@ use gateway_ir::{Endpoints, Ir};
 use gateway_translate::{Diagnostic, StatusSet};
 use serde::Serialize;
 
-use super::resources::Resources;
+use super::resources::{Input, Resources};
 use super::{End, bad_settings, print, to_json, to_yaml};
 use crate::admin::document;
 use crate::cli::{Document, TranslateArgs};
@@ -26,7 +26,7 @@ pub(super) fn run(args: TranslateArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let Resources { view, translation, .. } = Resources::read(&[args.dir], &settings)?;
+    let Resources { view, translation, .. } = Resources::read(&Input::Files(&[args.dir]), &settings)?;
     let printed = Printed {
         ir: &translation.ir,
         endpoints: &translation.endpoints,

@@ -12,6 +12,12 @@ pub enum Access {
     Kubeconfig(PathBuf),
     /// Those that the kubelet gives to this process's pod.
     InCluster,
+    /// Those that kubectl would use: of the files in `KUBECONFIG` or `~/.kube/config`, with this context or the current one. For
+    /// commands that people type; without any such file it is the pod's cluster.
+    AsKubectl {
+        /// Name of a context.
+        context: Option<String>,
+    },
 }
 
 /// Directory of a pod's access to the API server.
@@ -23,6 +29,9 @@ pub enum ConnectError {
     /// The kubeconfig cannot be used.
     #[error("--kubeconfig {0}: {1}")]
     Kubeconfig(PathBuf, String),
+    /// There is no kubeconfig, or it cannot be used.
+    #[error("kubeconfig: {0}; set KUBECONFIG, or name a context of it by --context")]
+    AsKubectl(String),
     /// The pod's own files are of no use.
     #[error(
         "this pod's access to its API server: {0}; let the pod have a service account token \
@@ -79,6 +88,8 @@ impl Access {
             Self::InCluster => {
                 Ok(["token", "ca.crt", "namespace"].map(|name| Path::new(OF_POD).join(name)).into())
             }
+            // No process that gives up its rights uses it.
+            Self::AsKubectl { .. } => Ok(Vec::new()),
         }
     }
 
@@ -99,6 +110,7 @@ impl Access {
         match self {
             Self::Kubeconfig(path) => of_file(path).await,
             Self::InCluster => Config::incluster().map_err(|error| ConnectError::InCluster(chain(&error))),
+            Self::AsKubectl { context } => as_kubectl(context.as_deref()).await,
         }
     }
 }
@@ -113,6 +125,17 @@ async fn of_file(path: &Path) -> Result<Config, ConnectError> {
     let file = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
     let options = KubeConfigOptions::default();
     Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(&error))
+}
+
+async fn as_kubectl(context: Option<&str>) -> Result<Config, ConnectError> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    match (Config::from_kubeconfig(&options).await, context, Access::in_cluster()) {
+        (Ok(config), ..) => Ok(config),
+        (Err(_), None, Some(_)) => {
+            Config::incluster().map_err(|error| ConnectError::InCluster(chain(&error)))
+        }
+        (Err(error), ..) => Err(ConnectError::AsKubectl(chain(&error))),
+    }
 }
 
 /// An error with its causes: the outermost alone often says "client error (Connect)".

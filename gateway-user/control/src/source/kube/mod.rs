@@ -13,7 +13,7 @@ mod held;
 mod kinds;
 mod last_good;
 mod object;
-
+mod once;
 mod served;
 mod shared;
 #[cfg(test)]
@@ -26,5 +26,6 @@ pub use crate::kube_watch::ApiError;
 pub use connect::{Access, ConnectError};
 pub use kinds::Subject;
 pub(crate) use last_good::LastGoodWriter;
+pub use once::Unread;
 pub use shared::{WatchId, WatchState};
 pub use thread::{Cluster, ClusterOptions};

@@ -1,7 +1,6 @@
 //! The way of a connection or datagram that is not looked into.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use gateway_snapshot::{explain_connection, explain_datagram, explain_tls};
@@ -10,7 +9,7 @@ use super::result::Outcome;
 use super::{backends, compiled, report};
 use crate::cli::Document;
 use crate::cmd::End;
-use crate::cmd::resources::Resources;
+use crate::cmd::resources::{Input, Resources};
 use crate::flags::Settings;
 
 /// A connection or datagram to explain.
@@ -34,19 +33,24 @@ enum Scheme {
 
 /// Says what becomes of one connection or datagram that is not looked into.
 pub(super) fn run(
-    (dir, address): (&Path, IpAddr),
+    (input, address): (&Input<'_>, Option<IpAddr>),
     url: &str,
     settings: &Settings,
     output: Option<Document>,
 ) -> anyhow::Result<End> {
     let Target { scheme, host, port } = Target::parse(url)?;
-    let resources = Resources::read(&[dir.to_owned()], settings)?;
+    let resources = Resources::read(input, settings)?;
     let snapshot = compiled(&resources, settings);
-    let local = SocketAddr::new(host.parse().unwrap_or(address), port);
+    let named = match scheme {
+        Scheme::Tls => None,
+        Scheme::Tcp | Scheme::Udp => host.parse().ok(),
+    };
+    let address = named.or(address).map_or_else(|| resources.address(port), Ok)?;
+    let local = SocketAddr::new(address, port);
     let explanation = match scheme {
         Scheme::Tcp => explain_connection(&snapshot, local),
         Scheme::Udp => explain_datagram(&snapshot, local),
-        Scheme::Tls => explain_tls(&snapshot, SocketAddr::new(address, port), &host.to_ascii_lowercase()),
+        Scheme::Tls => explain_tls(&snapshot, local, &host.to_ascii_lowercase()),
     };
     let outcome = explanation
         .hit
