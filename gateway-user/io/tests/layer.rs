@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::rc::Rc;
 use std::time::Duration;
 
 use common::{on_every_driver, pair, pattern};
@@ -16,6 +18,8 @@ const END: u8 = 0xff;
 #[derive(Default)]
 struct Complement {
     ended: bool,
+    /// Times that it was told that the stream is quiet.
+    parked: Rc<Cell<u32>>,
 }
 
 impl Layer for Complement {
@@ -55,6 +59,10 @@ impl Layer for Complement {
 
     fn close(&mut self, out: &mut VecDeque<Chunk>) {
         out.push_back(chunk(&[END]));
+    }
+
+    fn park(&mut self) {
+        self.parked.set(self.parked.get() + 1);
     }
 }
 
@@ -157,5 +165,29 @@ fn what_the_layer_says_after_a_mistake_still_goes_out() {
         let mut rest = Vec::new();
         peer.read_to_end(&mut rest).unwrap();
         assert_eq!(rest, [b'!', END]);
+    });
+}
+
+#[test]
+fn a_stream_that_is_quiet_parks_its_layer() {
+    on_every_driver(|_| async {
+        let (mut ours, mut peer) = pair();
+        let parked = Rc::new(Cell::new(0));
+        let layer = Complement { parked: Rc::clone(&parked), ..Complement::default() };
+        ours.set_layer(Box::new(layer), VecDeque::new());
+        peer.write_all(&turned(b"request")).unwrap();
+        // It gives two pieces.
+        for _ in 0..2 {
+            assert!(ours.recv.recv().await.unwrap().is_some());
+        }
+        ours.send.shrink();
+        assert_eq!(parked.get(), 0, "the next request may follow at once");
+        assert!(ours.recv.recv_unless_quiet().await.is_none());
+        assert_eq!(parked.get(), 1);
+        // Something was sent meanwhile.
+        ours.send.shrink();
+        assert_eq!(parked.get(), 2);
+        peer.write_all(&turned(b"request")).unwrap();
+        assert!(ours.recv.recv().await.unwrap().is_some(), "and it goes on");
     });
 }

@@ -42,6 +42,9 @@ pub trait Layer {
 
     /// Puts what says that nothing more comes behind what is in `out`.
     fn close(&mut self, out: &mut VecDeque<Chunk>);
+
+    /// Frees what the next bytes can have made again: the stream is quiet for a while.
+    fn park(&mut self) {}
 }
 
 /// Says if more content may come.
@@ -127,6 +130,11 @@ impl Layered {
 
     pub(crate) fn close(&self, out: &RefCell<VecDeque<Chunk>>) {
         self.layer.borrow_mut().close(&mut out.borrow_mut());
+    }
+
+    /// The stream is quiet for a while.
+    pub(crate) fn park(&self) {
+        self.layer.borrow_mut().park();
     }
 
     /// Frees what empty queues keep.

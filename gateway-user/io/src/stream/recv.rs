@@ -231,6 +231,10 @@ async fn receive<T: Transport>(link: Rc<StreamState>, mut socket: RecvSide<T>, q
         if wait_first || buffer_level() >= BufferLevel::Full {
             link.begin_operation();
             state.is_quiet.set(true);
+            // Without a buffer alone it waits no longer than others.
+            if wait_first && let Some(layer) = link.layer.get() {
+                layer.park();
+            }
             let ready = socket.handle().readable().await;
             state.is_quiet.set(false);
             link.end_operation();

@@ -154,6 +154,9 @@ impl SendHalf {
         self.link().send.queue.borrow_mut().shrink_to_fit();
         if let Some(layer) = self.link().layer.get() {
             layer.shrink();
+            if self.link().recv.is_quiet.get() {
+                layer.park();
+            }
         }
     }
 
