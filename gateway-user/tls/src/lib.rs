@@ -3,7 +3,8 @@
 //! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is
 //! wrong. [`hello::peek`] reads the server's name out of a ClientHello before anything is decided,
 //! [`ServerTls`] is the TLS configuration of one listener, [`ClientTls`] that of connections to a backend, and
-//! [`TlsSession`] is one connection: it keeps no buffers, so an idle connection costs its keys and nothing else.
+//! [`ServerSession`] and [`ClientSession`] are one connection each. They keep no buffers: behind its handshake a client's connection is
+//! an [`EstablishedSession`], which costs its secrets and nothing else while it rests.
 //!
 //! One crypto provider serves the whole process: [`install_provider`].
 #![forbid(unsafe_code)]
@@ -14,10 +15,12 @@ mod backend_sessions;
 mod cipher_suite;
 mod client;
 mod client_trust;
+mod established;
 mod forwarded_cert;
 mod handshake_error;
 pub mod hello;
 mod identity;
+mod library_session;
 mod ocsp;
 mod peer;
 mod pem;
@@ -25,6 +28,7 @@ mod public_key;
 mod server;
 mod server_session;
 mod session;
+mod shown;
 mod side;
 mod stream;
 mod tickets;
@@ -40,15 +44,18 @@ pub use backend_error::BackendTlsError;
 pub use cipher_suite::CipherSuite;
 pub use client::{ClientOptions, ClientTls, is_server_name};
 pub use client_trust::{ClientMode, ClientTrust};
+pub use established::EstablishedSession;
 pub use forwarded_cert::forwarded_client_cert;
 pub use handshake_error::HandshakeError;
 pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
+pub use library_session::{ClientSession, TlsSession};
 pub use ocsp::{Staple, StapleError};
 pub use peer::{ClientTlsError, PeerName};
 pub use pem::PemNote;
 pub use server::{Credential, MinVersion, Offer, Protocol, ServerOptions, ServerTls, Version, covers};
-pub use session::{ClientSession, Outgoing, ServerSession, TlsSession};
-pub use side::{ClientSide, ServerSide, SessionError, Side};
+pub use server_session::ServerSession;
+pub use session::{Established, Outgoing};
+pub use side::{ClientSide, SessionError, Side};
 pub use stream::{STREAM_NAME, StreamTlsError, stream_client, stream_name, stream_server, validity};
 pub use tickets::{ListenerTickets, TicketRoots, TicketSecret, Tickets};
 

@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
+use crate::established::capture::Capture;
 use crate::tickets::sealing_only;
 use crate::{CipherSuite, ClientTrust, Identity, IdentityError, ListenerTickets, Staple, provider};
 
@@ -173,6 +174,9 @@ impl ServerTls {
         config.alpn_protocols = offered.map(<[u8]>::to_vec).collect();
         // A cache of sessions would be written to under a lock by every handshake; tickets take a lock to look at a map.
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // Behind its handshake a session goes on without the library.
+        config.enable_secret_extraction = true;
+        config.key_log = Arc::new(Capture);
         // Requests in early data may be replayed by whoever recorded them (RFC 8470). Without tickets no session is resumed; with
         // them rustls takes no early data, and this is how much of it is passed over.
         config.max_early_data_size = 0;

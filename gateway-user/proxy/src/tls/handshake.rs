@@ -81,7 +81,8 @@ impl ServerConnection {
             (tls.version, tls.protocol) = (Some(version), session.protocol());
             tls.client_cert = client_cert;
         }
-        self.stream.set_layer(Box::new(TlsLayer::new(session, inbox)), VecDeque::new());
+        let layer = TlsLayer::new(session.into_established()?, inbox);
+        self.stream.set_layer(Box::new(layer), VecDeque::new());
         self.inbox = one(content);
         Ok(())
     }

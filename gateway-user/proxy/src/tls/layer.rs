@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use gateway_io::{Chunk, Layer, Opened};
-use gateway_tls::{BackendTlsError, HandshakeError, Outgoing, Protocol, Side, TlsSession, Version};
+use gateway_tls::{BackendTlsError, Established, HandshakeError, Outgoing, Protocol, Version};
 
 use crate::settings::Settings;
 
@@ -36,14 +36,20 @@ pub(crate) struct TlsInfo {
 
 /// The layer of a stream whose handshake is over.
 #[derive(Debug)]
-pub(crate) struct TlsLayer<S: Side> {
-    session: TlsSession<S>,
+pub(crate) struct TlsLayer<S> {
+    session: S,
     /// The beginning of a record. Nothing is kept where a record has just ended, as between requests.
     partial: Option<Chunk>,
 }
 
 /// Records on their way into the last of some chunks, or a new one behind it.
 pub(crate) struct Records<'a>(pub(crate) &'a mut VecDeque<Chunk>);
+
+/// Content on its way there, into new chunks of a kind.
+struct Content<'a> {
+    chunks: &'a mut VecDeque<Chunk>,
+    chunk: fn() -> Chunk,
+}
 
 /// Errors of a session as those of a stream.
 pub(crate) trait LayerError {
@@ -69,14 +75,14 @@ impl LayerError for BackendTlsError {
 /// Kind of the error of a stream whose peer has refused us by an alert. No socket has it.
 pub(crate) const REFUSED: io::ErrorKind = io::ErrorKind::PermissionDenied;
 
-impl<S: Side> TlsLayer<S> {
+impl<S: Established> TlsLayer<S> {
     /// `unread` was received behind the handshake.
-    pub(crate) fn new(session: TlsSession<S>, unread: Chunk) -> Self {
+    pub(crate) fn new(session: S, unread: Chunk) -> Self {
         Self { session, partial: Some(unread).filter(|unread| !unread.is_empty()) }
     }
 }
 
-impl<S: Side> TlsLayer<S>
+impl<S: Established> TlsLayer<S>
 where
     S::Error: LayerError,
 {
@@ -89,8 +95,9 @@ where
     ) -> io::Result<()> {
         // Content goes on a chunk at a time: what came in one receive goes out in one send.
         let chunk = if input.len() > Chunk::ordinary() { Chunk::bulk } else { Chunk::take };
-        let mut put = |part: &[u8]| put_in(content, part, chunk);
-        let opened = self.session.receive(input.as_mut_slice(), &mut Records(out), &mut put);
+        let mut content = Content { chunks: content, chunk };
+        let opened = self.session.receive(input.as_mut_slice(), &mut Records(out), &mut content);
+        content.finish();
         input.advance(opened.map_err(|failure| failure.as_io())?);
         if !input.is_empty() && !self.session.is_peer_closed() {
             self.partial = Some(beginning(input)?);
@@ -135,7 +142,7 @@ fn complete(partial: &mut Chunk, received: &mut Chunk) -> io::Result<()> {
     }
 }
 
-impl<S: Side> Layer for TlsLayer<S>
+impl<S: Established> Layer for TlsLayer<S>
 where
     S::Error: LayerError,
 {
@@ -184,6 +191,10 @@ where
     fn close(&mut self, out: &mut VecDeque<Chunk>) {
         self.session.close(&mut Records(out));
     }
+
+    fn park(&mut self) {
+        self.session.park();
+    }
 }
 
 impl Outgoing for Records<'_> {
@@ -197,6 +208,34 @@ impl Outgoing for Records<'_> {
 
     fn wrote(&mut self, count: usize) {
         if let Some(last) = self.0.back_mut() {
+            last.commit(count);
+        }
+    }
+}
+
+impl Content<'_> {
+    /// Takes away room that nothing was written to: an empty chunk is no content.
+    fn finish(&mut self) {
+        self.chunks.pop_back_if(|last| last.is_empty());
+    }
+}
+
+impl Outgoing for Content<'_> {
+    fn room(&mut self, needed: usize) -> &mut [u8] {
+        if self.chunks.back().is_none_or(|last| last.spare_len() < needed) {
+            self.finish();
+            let chunk = (self.chunk)();
+            self.chunks.push_back(match chunk.spare_len() < needed {
+                true => Chunk::with_capacity(needed),
+                false => chunk,
+            });
+        }
+        // There is one: it was found or has just been put there.
+        self.chunks.back_mut().map(Chunk::spare).unwrap_or_default()
+    }
+
+    fn wrote(&mut self, count: usize) {
+        if let Some(last) = self.chunks.back_mut() {
             last.commit(count);
         }
     }
@@ -218,17 +257,12 @@ pub(super) fn join_within(mut first: Chunk, second: &Chunk, limit: usize) -> io:
 
 /// Puts content behind what is there.
 pub(crate) fn put(content: &mut VecDeque<Chunk>, part: &[u8]) {
-    put_in(content, part, Chunk::take);
-}
-
-/// The same, with chunks of this kind.
-fn put_in(content: &mut VecDeque<Chunk>, part: &[u8], chunk: fn() -> Chunk) {
     let mut rest = part;
     while !rest.is_empty() {
         let fits = content.back_mut().map_or(0, |last| last.append(rest));
         rest = rest.get(fits..).unwrap_or_default();
         if !rest.is_empty() {
-            content.push_back(chunk());
+            content.push_back(Chunk::take());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod common;
+mod established;
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
@@ -110,7 +111,7 @@ fn a_piece_of_a_handshake_message_and_then_an_alert_end_the_session_in_order() {
     pair.server.close(&mut Wire::default());
 }
 
-/// The same after the handshake, sealed as the client seals: half of a KeyUpdate.
+/// The same after the handshake, sealed as the client seals: half of a Finished.
 #[test]
 fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
     let identity = identity(&["a.example"]);
@@ -119,7 +120,7 @@ fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
     let mut pair = Pair::new(&server(&[&identity]), Arc::new(config), "a.example", 9000);
     pair.run().unwrap();
     let Pair { client, mut server, .. } = pair;
-    let record = common::sealed_by(client, &[24, 0, 0], rustls::ContentType::Handshake);
+    let record = common::sealed_by(client, &[20, 0, 0], rustls::ContentType::Handshake);
     let mut input = record.clone();
     let error = server.receive(&mut input, &mut Wire::default(), &mut |_| panic!("no content"));
     assert_eq!(error.unwrap_err().code(), "protocol_error");

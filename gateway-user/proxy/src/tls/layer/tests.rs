@@ -1,13 +1,14 @@
 use gateway_testkit::tls::SelfSigned;
 use gateway_tls::{
-    ClientOptions, ClientSession, ClientTls, Identity, ServerOptions, ServerSession, ServerTls,
+    ClientOptions, ClientSession, ClientTls, EstablishedSession, Identity, ServerOptions, ServerSession,
+    ServerTls,
 };
 use proptest::prelude::*;
 
 use super::*;
 
 /// Both sides of a connection whose handshake is over.
-fn connected() -> (TlsLayer<gateway_tls::ClientSide>, TlsLayer<gateway_tls::ServerSide>) {
+fn connected() -> (TlsLayer<ClientSession>, TlsLayer<EstablishedSession>) {
     let made = SelfSigned::new(&["a.example"]);
     let identity = Identity::read(made.certificate.as_bytes(), made.key.as_bytes()).unwrap().identity;
     let authority = made.der();
@@ -32,6 +33,7 @@ fn connected() -> (TlsLayer<gateway_tls::ClientSide>, TlsLayer<gateway_tls::Serv
     }
     // Tickets came with the server's last bytes.
     client.receive(&mut to_client, &mut Records(&mut VecDeque::new()), &mut |_| {}).unwrap();
+    let server = server.into_established().unwrap();
     (TlsLayer::new(client, Chunk::with_capacity(0)), TlsLayer::new(server, Chunk::with_capacity(0)))
 }
 
@@ -46,7 +48,7 @@ fn chunk(bytes: &[u8]) -> Chunk {
 }
 
 /// The content that a side opens of bytes that come in pieces of these lengths, over and over.
-fn opened(layer: &mut TlsLayer<gateway_tls::ServerSide>, bytes: &[u8], lengths: &[usize]) -> Vec<u8> {
+fn opened(layer: &mut TlsLayer<EstablishedSession>, bytes: &[u8], lengths: &[usize]) -> Vec<u8> {
     let (mut content, mut out) = (VecDeque::new(), VecDeque::new());
     let (mut rest, mut lengths) = (bytes, lengths.iter().cycle());
     while !rest.is_empty() {
