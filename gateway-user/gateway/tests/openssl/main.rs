@@ -7,6 +7,7 @@ mod common;
 
 mod clients;
 mod identity;
+mod keys;
 mod servers;
 
 use std::process::Command;
