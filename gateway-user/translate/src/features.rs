@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 45] = [
+const CLAIMED: [(&str, Minor); 47] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
     ("ClusterTrustBundle", V1_7),
@@ -22,6 +22,7 @@ const CLAIMED: [(&str, Minor); 45] = [
     ("GRPCRouteNamedRouteRule", V1_6),
     ("GRPCRouteRequestHeaderModifier", V1_7),
     ("Gateway", V1_6),
+    ("GatewayAddressEmpty", V1_6),
     ("GatewayBackendClientCertificate", V1_6),
     ("GatewayFrontendClientCertificateValidation", V1_6),
     ("GatewayFrontendClientCertificateValidationInsecureFallback", V1_6),
@@ -29,6 +30,7 @@ const CLAIMED: [(&str, Minor); 45] = [
     ("GatewayHTTPSListenerDetectMisdirectedRequests", V1_6),
     ("GatewayPort8080", V1_6),
     ("GatewayRouteHostnameIntersectionPrecedence", V1_7),
+    ("GatewayStaticAddresses", V1_6),
     ("HTTPRoute", V1_6),
     ("HTTPRoute303RedirectStatusCode", V1_6),
     ("HTTPRoute307RedirectStatusCode", V1_6),

@@ -1,15 +1,14 @@
 //! Gateways of our classes: their addresses, their listeners, and whether they can be served at all.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
+use gateway_api_types::{FromNamespaces, Gateway};
 use gateway_ir::{BindAddress, Certificate, ListenerSettings, NodeSelector, ObjectName, Serve};
 
 use crate::Severity;
+use crate::addresses::AddressRules;
 use crate::age;
-use crate::assignment::{Assignments, is_ours_to_choose};
 use crate::certificate::{CertificateWithNotes, Certificates};
 use crate::diagnostics::{ConfigError, Diagnostics, ObjectRef};
 use crate::frontend::FrontendState;
@@ -57,7 +56,7 @@ pub(crate) fn evaluate<'a>(
     view: &View<'a>,
     classes: &Classes,
     tls: &mut TlsObjects,
-    assignments: Option<&Assignments>,
+    addresses: AddressRules<'_>,
     process: &ListenerSettings,
     diagnostics: &mut Diagnostics,
 ) -> Vec<GatewayState<'a>> {
@@ -69,7 +68,7 @@ pub(crate) fn evaluate<'a>(
             Some(ClassState::Foreign) => {}
             Some(ClassState::Accepted(class)) => {
                 let parameters = parameters::of_both(view.resources, gateway, class, process);
-                gateways.push(state(view, tls, name, gateway, parameters, assignments, diagnostics))
+                gateways.push(state(view, tls, name, gateway, parameters, addresses, diagnostics))
             }
             Some(ClassState::Refused(error)) => {
                 let error = ConfigError::new(
@@ -77,7 +76,7 @@ pub(crate) fn evaluate<'a>(
                     "gatewayClassName",
                     format!("GatewayClass {class:?} is not accepted: {error}"),
                 );
-                gateways.push(state(view, tls, name, gateway, Err(error), assignments, diagnostics));
+                gateways.push(state(view, tls, name, gateway, Err(error), addresses, diagnostics));
             }
             None => {
                 let hint = suggest::did_you_mean(
@@ -112,10 +111,10 @@ fn state<'a>(
     name: ObjectName,
     gateway: &'a Gateway,
     parameters: Result<Parameters, ConfigError>,
-    assignments: Option<&Assignments>,
+    rules: AddressRules<'_>,
     diagnostics: &mut Diagnostics,
 ) -> GatewayState<'a> {
-    let (addresses, errors) = addresses(&name, &gateway.spec.addresses, assignments);
+    let (addresses, errors) = rules.of(&name, &gateway.spec.addresses);
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(|error| error.reason == reason::UNSUPPORTED_ADDRESS);
     let (Parameters { nodes, settings }, fault) =
@@ -156,7 +155,7 @@ fn state<'a>(
         found.push(Severity::Warning, &object, CLIENT_CERTIFICATE, note);
     }
     // Another address of it is served all the same.
-    if let Some(problem) = assignments.and_then(|all| all.problems.get(&name))
+    if let Some(problem) = rules.assignments.and_then(|all| all.problems.get(&name))
         && unassigned.is_empty()
     {
         found.push(Severity::Warning, &object, "addresses", problem);
@@ -212,93 +211,6 @@ fn backend_certificate(
         }
         _ => error,
     }))
-}
-
-/// The usable addresses, sorted, and what is wrong with the others. Where the Gateway leaves the choice to
-/// us, it is served on every address of the node, or on what it was assigned if there is a pool.
-fn addresses(
-    gateway: &ObjectName,
-    wanted: &[GatewaySpecAddress],
-    assignments: Option<&Assignments>,
-) -> (Vec<BindAddress>, Vec<ConfigError>) {
-    let (mut usable, mut errors) = (Vec::new(), Vec::new());
-    let mut choose = |field: String| match chosen(gateway, wanted, assignments, field) {
-        Ok(chosen) => usable.extend(chosen),
-        Err(error) => errors.push(error),
-    };
-    if wanted.is_empty() {
-        choose("addresses".to_owned());
-    }
-    if let Some(index) = wanted.iter().position(is_ours_to_choose) {
-        choose(format!("addresses[{index}]"));
-    }
-    for (index, address) in wanted.iter().enumerate() {
-        let field = format!("addresses[{index}]");
-        match one_address(address, &field) {
-            Ok(None) => {}
-            Ok(Some(ip)) => {
-                match assignments.and_then(|all| all.holder(ip)).filter(|holder| *holder != gateway) {
-                    None => usable.push(BindAddress::Ip(ip)),
-                    Some(holder) => errors.push(ConfigError::new(
-                        reason::ADDRESS_NOT_USABLE,
-                        format!("{field}.value"),
-                        format!("{ip} is Gateway {holder}'s; choose another one"),
-                    )),
-                }
-            }
-            Err(error) => errors.push(error),
-        }
-    }
-    usable.sort();
-    usable.dedup();
-    (usable, errors)
-}
-
-/// The addresses of a Gateway that names none.
-fn chosen(
-    gateway: &ObjectName,
-    wanted: &[GatewaySpecAddress],
-    assignments: Option<&Assignments>,
-    field: String,
-) -> Result<Vec<BindAddress>, ConfigError> {
-    let Some(assignments) = assignments else { return Ok(vec![BindAddress::Any]) };
-    let given = assignments.free_of(gateway, wanted);
-    if given.is_empty() {
-        let why =
-            assignments.problems.get(gateway).map_or("no address has been assigned yet", String::as_str);
-        return Err(ConfigError::new(reason::ADDRESS_NOT_ASSIGNED, field, why));
-    }
-    Ok(given.into_iter().map(BindAddress::Ip).collect())
-}
-
-/// The address that is named; `None` if none is.
-fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<Option<IpAddr>, ConfigError> {
-    let not_usable =
-        |why: String| ConfigError::new(reason::ADDRESS_NOT_USABLE, format!("{field}.value"), why);
-    if address.type_ != AddressType::IpAddress {
-        return Err(ConfigError::new(
-            reason::UNSUPPORTED_ADDRESS,
-            format!("{field}.type"),
-            format!("type {} is not supported; use IPAddress", address.type_),
-        ));
-    }
-    if let Some(routability) = address.routability.as_deref().filter(|text| !text.is_empty()) {
-        return Err(ConfigError::new(
-            reason::ADDRESS_NOT_ASSIGNED,
-            format!("{field}.routability"),
-            format!("routability {routability:?} is not supported; leave it out"),
-        ));
-    }
-    let Some(value) = address.value.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
-    let ip: IpAddr = value.parse().map_err(|_| not_usable(format!("{value:?} is not an IP address")))?;
-    // A v4-mapped IPv6 address is the IPv4 address: accepted sockets report it that way.
-    match ip.to_canonical() {
-        ip if ip.is_unspecified() => {
-            Err(not_usable(format!("{value} stands for every address; leave addresses out for that")))
-        }
-        ip if ip.is_multicast() => Err(not_usable(format!("{value} is a multicast address"))),
-        ip => Ok(Some(ip)),
-    }
 }
 
 /// Fields that are valid and have no effect yet.

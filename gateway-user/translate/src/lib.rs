@@ -9,6 +9,7 @@
 //! line, and where requests can meet it a response of its own; everything else goes on being served.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod age;
 mod assemble;
 mod assignment;
@@ -68,6 +69,7 @@ use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Ir, ListenerSettings, Placement};
+use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
 pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
@@ -101,6 +103,8 @@ pub struct TranslateOptions {
     pub requests: RequestPolicy,
     /// Limits on the cost of regular expressions.
     pub regex: RegexLimits,
+    /// Networks of the addresses that Gateways may name; absent is all.
+    pub named_networks: Option<Vec<IpNet>>,
     /// Ownership of one address among those that an older Gateway serves with every address.
     pub address_ownership: AddressOwnership,
     /// Ownership of hosts by namespace.
@@ -194,6 +198,7 @@ impl Default for TranslateOptions {
             endpoints: EndpointPolicy::default(),
             requests: RequestPolicy::default(),
             regex: RegexLimits::default(),
+            named_networks: None,
             address_ownership: AddressOwnership::default(),
             host_ownership: HostOwnership::default(),
             settings: ListenerSettings::default(),

@@ -7,6 +7,7 @@ use gateway_api_types::ResourceSet;
 use gateway_ir::{Ir, ObjectName, Placement, RouteId};
 use gateway_regex::Library;
 
+use crate::addresses::AddressRules;
 use crate::assignment::Assignments;
 use crate::backend_tls::{BackendPolicies, Surroundings};
 use crate::changes::PreviousObjects;
@@ -133,7 +134,7 @@ impl PreviousState {
             &view,
             &classes,
             &mut self.tls,
-            assignments,
+            AddressRules { assignments, named: options.named_networks.as_deref() },
             &options.settings,
             &mut diagnostics,
         );

@@ -168,6 +168,20 @@ spec:
     ),
     probe("Gateway", "rules: [{backendRefs: [{name: s, port: 80}]}]", &[("/ir/binds/0/port", "80")]),
     Probe {
+        feature: "GatewayAddressEmpty",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: empty, namespace: a}
+spec:
+  gatewayClassName: sluice
+  addresses: [{type: IPAddress}]
+  listeners: [{name: web, port: 8081, protocol: HTTP}]
+",
+        wants: &[("/ir/binds/2/port", "8081"), ("/ir/binds/2/address", "\"Any\"")],
+    },
+    Probe {
         feature: "GatewayBackendClientCertificate",
         route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
         more: concat!(
@@ -256,6 +270,23 @@ spec:
         "hostnames: [\"*.example.com\"]\nrules: [{backendRefs: [{name: s, port: 80}]}]",
         &[("/ir/binds/0/listeners/1/routes/0/hostnames/0/original", "\"*.example.com\"")],
     ),
+    Probe {
+        feature: "GatewayStaticAddresses",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: static, namespace: a}
+spec:
+  gatewayClassName: sluice
+  addresses: [{type: IPAddress, value: 10.9.0.1}, {value: 'fd00::9'}]
+  listeners: [{name: web, port: 8081, protocol: HTTP}]
+",
+        wants: &[
+            ("/ir/binds/2/address/Ip", "\"10.9.0.1\""),
+            ("/ir/binds/3/address/Ip", "\"fd00::9\""),
+        ],
+    },
     probe("HTTPRoute", "rules: [{backendRefs: [{name: s, port: 80}]}]", &[("/action/Forward/0/weight", "1")]),
     probe(
         "HTTPRoute303RedirectStatusCode",

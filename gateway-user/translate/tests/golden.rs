@@ -4,7 +4,7 @@
 //!
 //! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case
 //! replaces one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
-//! `# with: host-ownership=oldest-namespace`, `# with: address-ownership=shared` or `# with: system-authorities` sets an
+//! `# with: host-ownership=oldest-namespace`, `# with: address-ownership=shared`, `# with: gateway-addresses=NETWORKS` or `# with: system-authorities` sets an
 //! option, and one like `# with: clientIdleTimeout=20000` the flag behind a setting, in milliseconds. With `# absent: Kind` the
 //! objects are of a cluster whose API server does not serve that kind.
 
@@ -62,6 +62,11 @@ fn options(input: &str) -> Result<TranslateOptions, String> {
             }
             flag => {
                 let (name, value) = flag.split_once('=').ok_or_else(|| format!("no option {flag}"))?;
+                if name == "gateway-addresses" {
+                    let networks: Result<Vec<_>, _> = value.split(',').map(str::parse).collect();
+                    options.named_networks = Some(networks.map_err(|_| format!("no networks {value}"))?);
+                    continue;
+                }
                 let setting = Setting::named(name).ok_or_else(|| format!("no option {name}"))?;
                 options.settings.set(setting, Some(value.parse().map_err(|_| format!("no number {value}"))?));
             }

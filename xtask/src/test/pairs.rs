@@ -10,7 +10,7 @@ use clap::ValueEnum;
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair.
-pub(super) const EVERY_PAIR: [&str; 17] = [
+pub(super) const EVERY_PAIR: [&str; 18] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -28,6 +28,7 @@ pub(super) const EVERY_PAIR: [&str; 17] = [
     "client_certificates",
     "cors",
     "mirrors",
+    "static_addresses",
 ];
 
 /// Steering and I/O.

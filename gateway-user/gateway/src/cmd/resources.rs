@@ -22,10 +22,11 @@ use gateway_translate::{
     SystemAuthorities, TranslateOptions, Translation, Translator,
 };
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::check::diagnostic::PlacedDiagnostic;
-use crate::flags::{OptionalPath, Ownership, Settings};
+use crate::flags::{AddressMode, Auto, OptionalPath, Ownership, Settings};
 use crate::wire;
 
 /// The path that means standard input.
@@ -196,6 +197,7 @@ pub(crate) fn translate_options(settings: &Settings, over_cluster: bool) -> Tran
             request_line: settings.max_request_line.bytes(),
             head: settings.max_header_bytes.bytes(),
         },
+        named_networks: named_networks(settings),
         address_ownership: match settings.address_ownership {
             Ownership::OldestNamespace => AddressOwnership::OldestNamespace,
             Ownership::Shared => AddressOwnership::Shared,
@@ -206,6 +208,19 @@ pub(crate) fn translate_options(settings: &Settings, over_cluster: bool) -> Tran
         },
         settings: wire::listener_settings(settings),
         system_authorities: system_authorities(&settings.system_ca_certificates),
+    }
+}
+
+/// The networks of the addresses that Gateways may name; `None` is all.
+fn named_networks(settings: &Settings) -> Option<Vec<IpNet>> {
+    let pool = || match settings.address_mode {
+        AddressMode::Pool => settings.address_pool.0.clone(),
+        AddressMode::Node => Vec::new(),
+    };
+    match (&settings.gateway_addresses, settings.address_mode) {
+        (Auto::Auto, AddressMode::Node) => None,
+        (Auto::Auto, AddressMode::Pool) => Some(pool()),
+        (Auto::Set(more), _) => Some([pool(), more.0.clone()].concat()),
     }
 }
 
@@ -220,5 +235,26 @@ fn system_authorities(path: &OptionalPath) -> SystemAuthorities {
             "{}: {error}; --system-ca-certificates names another bundle",
             path.display()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::tests::settings;
+
+    #[test]
+    fn gateways_name_addresses_of_the_pool_and_those_that_the_operator_adds() {
+        let of = |set: &[(&str, &str)]| {
+            let networks = named_networks(&settings(set))?;
+            Some(networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(of(&[]), None, "any");
+        assert_eq!(of(&[("gateway-addresses", "none")]).as_deref(), Some(""));
+        assert_eq!(of(&[("gateway-addresses", "192.0.2.7")]).as_deref(), Some("192.0.2.7/32"));
+        let pool = [("address-mode", "pool"), ("address-pool", "10.0.0.0/8")];
+        assert_eq!(of(&pool).as_deref(), Some("10.0.0.0/8"));
+        let more = [pool[0], pool[1], ("gateway-addresses", "fd00::/8")];
+        assert_eq!(of(&more).as_deref(), Some("10.0.0.0/8 fd00::/8"));
     }
 }

@@ -57,6 +57,7 @@ impl Subset for Meaning {
         "allowed_ports",
         "address_mode",
         "address_pool",
+        "gateway_addresses",
     ]);
 }
 impl Subset for Admin {

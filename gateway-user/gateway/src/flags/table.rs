@@ -131,6 +131,9 @@ settings! {
         address_interface: Interface = "none", "NAME",
             "Interface that the addresses of --address-mode pool are added to, each without its network; removed at the end",
             "The network must send packets for these addresses to it: one that responds to ARP, or has a route to it";
+        gateway_addresses: Auto<Cidrs> = "auto", "CIDRS",
+            "Networks whose addresses Gateways may name in spec.addresses, besides those of --address-pool; auto is every address with --address-mode node, and none more than the pool's with pool",
+            "Whoever may create a Gateway can have connections to an address that it names, on every port that no other Gateway or program has there";
         probe_address: Listen = "[::]:15011", "ADDRESS",
             "UDP address where a node that follows a controller answers probes of other nodes, with --address-mode pool: an address moves only if its node's stream is gone and two others do not reach it there",
             "Nodes must reach each other there; with off, or behind a firewall, addresses of a node that died stay with it. Set it alike on controller and nodes";
