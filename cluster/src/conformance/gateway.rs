@@ -61,21 +61,31 @@ pub struct Cost {
 }
 
 impl<'a> Gateway<'a> {
-    /// Starts it with the account of `deploy/` and waits until it is ready.
+    /// Starts it with the account of `deploy/`, and with `more` flags where it writes statuses, and waits until it is ready.
     ///
     /// # Errors
     /// It ends by itself, or is not ready in time; the message has its flags.
-    pub fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path, roles: Roles) -> Result<Self> {
+    pub fn start(
+        sluice: &Path,
+        cluster: &'a Cluster,
+        dir: &Path,
+        roles: Roles,
+        more: &[&str],
+    ) -> Result<Self> {
         let spawn = |name: &str, role: &str, flags: &[String]| {
             let mut command = enter::whole(cluster, &sluice.display().to_string())?;
             Process::spawn(name, dir, command.arg(role).args(flags))
         };
         let account = |path: &str| format!("--kubeconfig={path}");
+        let more = || more.iter().map(|flag| (*flag).to_owned());
         let mut controllers = Vec::new();
         let (role, source) = match roles {
-            Roles::Together => ("run", vec![account(account::kubeconfig(cluster)?)]),
+            Roles::Together => {
+                ("run", [account(account::kubeconfig(cluster)?)].into_iter().chain(more()).collect())
+            }
             Roles::Apart => {
-                let flags = controller_flags(account(account::kubeconfig(cluster)?), 0);
+                let mut flags = controller_flags(account(account::kubeconfig(cluster)?), 0);
+                flags.extend(more());
                 let controller = spawn("sluice-controller", "controller", &flags)?;
                 controllers.push(controller);
                 ("node", vec![format!("--controller={CONTROLLER_STATE}-0/nodes.sock")])
@@ -85,6 +95,7 @@ impl<'a> Gateway<'a> {
                 let account = account(account::controller_kubeconfig(cluster)?);
                 for number in 0..CONTROLLERS {
                     let mut flags = controller_flags(account.clone(), number);
+                    flags.extend(more());
                     flags.push(format!("--stream-address=127.0.0.1:{}", STREAM_PORT + number));
                     flags.push("--node-addresses=127.0.0.1".to_owned());
                     flags.push(format!("--node-namespace={NODE_NAMESPACE}"));

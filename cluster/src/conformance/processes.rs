@@ -23,7 +23,7 @@ pub(super) fn run(
     dir: &Path,
 ) -> Result<Observed> {
     install::install(cluster)?;
-    let mut gateway = Gateway::start(sluice, cluster, dir, args.roles)?;
+    let mut gateway = Gateway::start(sluice, cluster, dir, args.roles, &[])?;
     println!("sluice is ready; waiting until it accepts the GatewayClass");
     wait_until_accepted(cluster, || gateway.ensure_running())?;
     println!("running suite {} with {}", args.suite, args.profiles.join(", "));

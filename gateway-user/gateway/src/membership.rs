@@ -55,6 +55,7 @@ impl Membership {
             may_lead: settings.write_status.on(),
             namespaces: settings.watch_namespaces.0.clone(),
             tell_after: cluster::REPORT_DELAY,
+            status_qps: settings.status_qps.small(),
             tally,
             pool,
             leaves: leaving,

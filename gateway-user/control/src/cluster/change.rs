@@ -42,6 +42,10 @@ pub struct Change {
     pub resource_version: String,
     /// Tells this object from a later one of the same name.
     pub uid: String,
+    /// True if nothing of ours was seen in its status.
+    pub is_first: bool,
+    /// `metadata.creationTimestamp` in seconds since 1970.
+    pub created: Option<i64>,
     /// Operations on it; never empty.
     pub ops: Vec<Op>,
     /// Transitions for Events.
@@ -57,13 +61,13 @@ pub fn gateway_class(seen: &GatewayClass, wanted: &GatewayClassStatus, now: Time
             "/status",
             GatewayClassStatus { conditions, supported_features: wanted.supported_features.clone() },
         );
-        return finish(Kind::GatewayClass, &seen.metadata, ops);
+        return finish(Kind::GatewayClass, &seen.metadata, true, ops);
     };
     ops.conditions("/status/conditions", None, &status.conditions, &wanted.conditions, OF_CLASS);
     if status.supported_features != wanted.supported_features {
         ops.add("/status/supportedFeatures", &wanted.supported_features);
     }
-    finish(Kind::GatewayClass, &seen.metadata, ops)
+    finish(Kind::GatewayClass, &seen.metadata, false, ops)
 }
 
 /// The change of a Gateway, if it needs one. With `patient`, what is said of an earlier generation to be
@@ -81,7 +85,7 @@ pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Times
             "/status",
             json!({"addresses": all.addresses, "conditions": all.conditions, "listeners": listeners}),
         );
-        return finish(Kind::Gateway, &seen.metadata, ops);
+        return finish(Kind::Gateway, &seen.metadata, true, ops);
     };
     let held = patient && is_waiting(&wanted.conditions);
     let conditions =
@@ -95,7 +99,7 @@ pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Times
         ops.add("/status/addresses", &wanted.addresses);
     }
     listeners(&mut ops, &status.listeners, &wanted.listeners, held);
-    finish(Kind::Gateway, &seen.metadata, ops)
+    finish(Kind::Gateway, &seen.metadata, false, ops)
 }
 
 /// A route of any kind as it was seen.
@@ -133,7 +137,7 @@ pub fn route(
 ) -> Option<Change> {
     let known = seen.status.map(|status| status.parents.as_slice());
     let ops = entries(known, &wanted.parents, controller, now);
-    finish(seen.kind, seen.metadata, ops)
+    finish(seen.kind, seen.metadata, !has_entry(seen.status, controller), ops)
 }
 
 /// The change of a BackendTLSPolicy, if it needs one: of the entries of this controller alone.
@@ -145,7 +149,8 @@ pub fn backend_tls_policy(
 ) -> Option<Change> {
     let known = seen.status.as_ref().map(|status| status.ancestors.as_slice());
     let ops = entries(known, &wanted.ancestors, controller, now);
-    finish(Kind::BackendTlsPolicy, &seen.metadata, ops)
+    let has_entry = known.is_some_and(|all| all.iter().any(|one| one.controller_name == controller));
+    finish(Kind::BackendTlsPolicy, &seen.metadata, !has_entry, ops)
 }
 
 /// True if a route's status has an entry of this controller.
@@ -210,7 +215,7 @@ fn hold(seen: &[Condition], wanted: &[Condition]) -> Vec<Condition> {
     wanted.iter().map(kept).collect()
 }
 
-fn finish(kind: Kind, metadata: &ObjectMeta, ops: Ops) -> Option<Change> {
+fn finish(kind: Kind, metadata: &ObjectMeta, is_first: bool, ops: Ops) -> Option<Change> {
     let Ops { ops, transitions, .. } = ops;
     let resource_version = metadata.resource_version.clone().unwrap_or_default();
     let uid = metadata.uid.clone().unwrap_or_default();
@@ -219,6 +224,8 @@ fn finish(kind: Kind, metadata: &ObjectMeta, ops: Ops) -> Option<Change> {
         key: ObjectKey::of(metadata),
         resource_version,
         uid,
+        is_first,
+        created: metadata.creation_timestamp.as_ref().map(|time| time.0.as_second()),
         ops,
         transitions,
     })

@@ -13,6 +13,8 @@ pub(crate) mod failures;
 pub mod lease;
 mod observed_objects;
 pub mod op;
+mod order;
+mod pace;
 pub mod plan;
 pub mod pool;
 pub mod record;
@@ -34,6 +36,7 @@ use tokio::sync::watch;
 use self::dangling::Dangling;
 use self::events::Events;
 use self::lease::{Candidate, Herald, LeaseTimes};
+use self::pace::Pace;
 use self::pool::{AssignmentWriter, ObservedAssignments, Wants};
 use self::reporter::{OwnReport, Reporter};
 use self::reports::ReportCache;
@@ -74,6 +77,8 @@ pub struct Membership {
     pub namespaces: Vec<String>,
     /// Time for which a route may name a Gateway that does not exist before its owner is told.
     pub tell_after: Duration,
+    /// Statuses that are written in a second; 0 is no bound.
+    pub status_qps: u32,
     /// Counts of the writes.
     pub tally: Arc<ClusterTally>,
     /// The pool of addresses, if Gateways have any of one.
@@ -164,7 +169,8 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let streams =
         streams.map(|nodes| (nodes.placement(), nodes)).map(|(placement, nodes)| (nodes, placement));
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
-    let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally));
+    let pace = Pace::new(membership.status_qps);
+    let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally), pace);
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
         maps: Api::namespaced(client.clone(), &namespace),
         pool: duty.pool,

@@ -17,6 +17,8 @@ use super::change::Change;
 use super::events::Events;
 use super::failures::Failures;
 use super::lease::Leadership;
+use super::order::by_urgency;
+use super::pace::Pace;
 use super::tally::{ClusterTally, Outcome};
 
 /// Most requests under way at once.
@@ -39,6 +41,7 @@ pub(super) struct Writer {
     leadership: Leadership,
     events: Events,
     tally: Arc<ClusterTally>,
+    pace: Pace,
     objects: HashMap<(Kind, ObjectKey), PreviousWrites>,
 }
 
@@ -87,11 +90,12 @@ impl Writer {
         leadership: Leadership,
         events: Events,
         tally: Arc<ClusterTally>,
+        pace: Pace,
     ) -> Self {
-        Self { client, leadership, events, tally, objects: HashMap::new() }
+        Self { client, leadership, events, tally, pace, objects: HashMap::new() }
     }
 
-    /// Writes what may be written now. Gives when to plan again for what may not, if there is any.
+    /// Writes what may be written now, as fast as the pace allows and the most urgent first. Gives when to plan again for what may not, if there is any.
     pub(super) async fn write(&mut self, changes: Vec<Change>) -> Option<Instant> {
         let now = Instant::now();
         let mut later: Option<Instant> = None;
@@ -111,12 +115,17 @@ impl Writer {
                 }
             }
         }
-        let (client, leadership) = (&self.client, &self.leadership);
-        let done: Vec<_> = stream::iter(due)
+        let (client, leadership, pace) = (&self.client, &self.leadership, &self.pace);
+        let done: Vec<_> = stream::iter(by_urgency(due))
             .map(|change| async move {
-                let late = now.elapsed() >= SLICE;
-                let result =
-                    if late { Err(WriteError::Late) } else { write(client, leadership, &change).await };
+                let admitted = match now.elapsed() < SLICE {
+                    true => pace.admit(now + SLICE).await,
+                    false => Err(Instant::now()),
+                };
+                let result = match admitted {
+                    Ok(()) => write(client, leadership, &change).await,
+                    Err(when) => Err(WriteError::Late(when)),
+                };
                 (change, result)
             })
             .buffer_unordered(MAX_CONCURRENT)
@@ -142,15 +151,15 @@ impl Writer {
             Ok(()) => Outcome::Written,
             Err(WriteError::Stale) => Outcome::Conflict,
             Err(WriteError::NotLeading) => return None,
-            Err(WriteError::Late) => {
+            Err(WriteError::Late(when)) => {
                 previous.tokens.0 += 1.0;
-                return Some(Instant::now());
+                return Some(*when);
             }
             Err(WriteError::Failed(_)) => Outcome::Failed,
         };
         self.tally.status(change.kind, outcome);
         match result {
-            Ok(()) | Err(WriteError::Stale | WriteError::NotLeading | WriteError::Late) => {
+            Ok(()) | Err(WriteError::Stale | WriteError::NotLeading | WriteError::Late(_)) => {
                 *previous =
                     PreviousWrites { tokens: previous.tokens, ..PreviousWrites::new(previous.tokens.1) };
                 previous.patched = Some((change.resource_version.clone(), Instant::now()));
@@ -182,8 +191,8 @@ enum WriteError {
     Stale,
     /// Another process leads by now.
     NotLeading,
-    /// It was not begun: what is wanted may be something else by now.
-    Late,
+    /// It was not begun, and may be at this time: what is wanted may be something else by then.
+    Late(Instant),
     /// For another reason.
     Failed(String),
 }
@@ -244,6 +253,8 @@ mod tests {
             key: ObjectKey::new("edge", "gw"),
             resource_version: version.to_owned(),
             uid: String::new(),
+            is_first: false,
+            created: None,
             ops: vec![Op::Remove { path: "/status/addresses".to_owned() }],
             transitions: Vec::new(),
         }

@@ -91,6 +91,7 @@ impl Controller {
             may_lead: true,
             namespaces: Vec::new(),
             tell_after: Duration::ZERO,
+            status_qps: 0,
             tally: Arc::new(ClusterTally::default()),
             pool: None,
             leaves: leaving,

@@ -56,6 +56,7 @@ impl Process {
             may_lead: true,
             namespaces: Vec::new(),
             tell_after: Duration::ZERO,
+            status_qps: 0,
             tally: Arc::new(ClusterTally::default()),
             pool: Some(PoolDuty {
                 pool: vec!["10.0.0.0/29".parse().unwrap()],

@@ -36,6 +36,11 @@ struct Process {
 
 impl Process {
     fn start(server: &ApiServer, node: &str) -> Self {
+        Self::start_with(server, node, 0)
+    }
+
+    /// With a bound on the writes in a second.
+    fn start_with(server: &ApiServer, node: &str, status_qps: u32) -> Self {
         let (view, viewed) = watch::channel(Arc::default());
         let (stop, stopped) = watch::channel(false);
         let (leaves, leaving) = watch::channel(true);
@@ -53,6 +58,7 @@ impl Process {
             may_lead: true,
             namespaces: Vec::new(),
             tell_after: Duration::ZERO,
+            status_qps,
             tally: Arc::clone(&tally),
             pool: None,
             leaves: leaving,
@@ -167,6 +173,35 @@ async fn each_status_is_written_once_and_again_after_a_change() {
     let want = [(Kind::GatewayClass, 1), (Kind::Gateway, 2), (Kind::HttpRoute, 1)];
     assert_eq!(all, want.map(|(kind, count)| ((kind, Outcome::Written), count)).into_iter().collect());
     until("people hear of it", || !server.writes("events.k8s.io").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_new_route_has_its_status_before_those_that_wait_for_their_turn() {
+    const WAITING: usize = 400;
+    let server = server().await;
+    let route = |name: &str, created: &str| {
+        let metadata =
+            json!({"name": name, "namespace": "edge", "generation": 1, "creationTimestamp": created});
+        json!({"metadata": metadata, "spec": {"parentRefs": [{"name": "gw"}], "rules": [{}]}})
+    };
+    for n in 0..WAITING {
+        server.apply(Kind::HttpRoute, route(&format!("r{n}"), "2026-01-01T00:00:00Z"));
+    }
+    let process = Process::start_with(&server, "a", 20);
+    process.serve();
+    let written = || server.writes("/httproutes/").len();
+    until("some are written", || written() > 20).await;
+    server.apply(Kind::HttpRoute, route("new", "2026-01-01T00:00:01Z"));
+    process.serve();
+    let before = written();
+    until("the new one is written", || {
+        server.object_of(Kind::HttpRoute, "edge", "new").get("status").is_some()
+    })
+    .await;
+    // Half a second's writes, which were planned before, and those under way.
+    let meanwhile = written() - before;
+    assert!(meanwhile <= 10 + 16, "{meanwhile} of {WAITING} were written before");
+    assert!(written() < WAITING, "nobody waits any more");
 }
 
 #[tokio::test]

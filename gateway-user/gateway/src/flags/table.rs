@@ -140,6 +140,9 @@ settings! {
         write_status: Toggle = "true", "BOOL",
             "Lets this process write the status of the cluster's objects when it leads",
             "false only reports and serves: for trying out a second release on a cluster that another one serves";
+        status_qps: Count<0, 10000> = "50", "WRITES",
+            "Writes in a second, at the most, of the statuses of the cluster's objects; 0 is no bound",
+            "Fewer spare the API server after a change that thousands of routes tell of; what has no status yet is written first";
         debounce: Wait = "100ms", "DURATION",
             "Quiet time after a change of a file before the directory is read",
             "Longer batches more edits into one generation, shorter applies an edit sooner";
