@@ -20,6 +20,13 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- $given := mergeOverwrite (dict) .Values.config .Values.controller.config }}
+{{- if ne (toString (get $given "gateway-accounts")) "false" }}
+# Accounts that carry the infrastructure of Gateways, whose names they have. No right on tokens, and none to delete.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [list, create, patch]
+{{- end }}
 {{- end -}}
 
 {{- /* A binding to the controllers' account: of a list of the context, its kind, its name, and its namespace if it has one. */ -}}

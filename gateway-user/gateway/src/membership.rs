@@ -56,6 +56,7 @@ impl Membership {
             namespaces: settings.watch_namespaces.0.clone(),
             tell_after: cluster::REPORT_DELAY,
             status_qps: settings.status_qps.small(),
+            gateway_accounts: settings.gateway_accounts.on(),
             tally,
             pool,
             leaves: leaving,

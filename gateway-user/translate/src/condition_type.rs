@@ -8,6 +8,8 @@ pub const BACKEND_TLS: &str = "sluice.dev/BackendTLS";
 pub const CONFLICTED: &str = "Conflicted";
 /// Of our own, on a route's parent: relations to routes of others on its hosts.
 pub const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
+/// Of our own, on a Gateway: false if it has not what its infrastructure asks for.
+pub const INFRASTRUCTURE: &str = "sluice.dev/Infrastructure";
 /// Of a Gateway: clients are let in without the valid certificate that they are asked for (GEP-91).
 pub const INSECURE_FRONTEND_VALIDATION_MODE: &str = "InsecureFrontendValidationMode";
 /// Of a route's parent: some of its rules are not served.

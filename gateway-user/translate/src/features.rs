@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 47] = [
+const CLAIMED: [(&str, Minor); 48] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
     ("ClusterTrustBundle", V1_7),
@@ -28,6 +28,7 @@ const CLAIMED: [(&str, Minor); 47] = [
     ("GatewayFrontendClientCertificateValidationInsecureFallback", V1_6),
     ("GatewayHTTPListenerIsolation", V1_6),
     ("GatewayHTTPSListenerDetectMisdirectedRequests", V1_6),
+    ("GatewayInfrastructure", V1_6),
     ("GatewayPort8080", V1_6),
     ("GatewayRouteHostnameIntersectionPrecedence", V1_7),
     ("GatewayStaticAddresses", V1_6),

@@ -260,6 +260,20 @@ spec:
             ("/ir/binds/1/listeners/1/hostname", "\"one.example\""),
         ],
     },
+    Probe {
+        feature: "GatewayInfrastructure",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: labelled, namespace: a}
+spec:
+  gatewayClassName: sluice
+  infrastructure: {labels: {a: b}, annotations: {c: d}}
+  listeners: [{name: web, port: 8081, protocol: HTTP}]
+",
+        wants: &[("/ir/binds/2/port", "8081")],
+    },
     probe(
         "GatewayPort8080",
         "rules: [{backendRefs: [{name: s, port: 80}]}]",

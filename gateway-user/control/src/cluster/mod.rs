@@ -10,6 +10,7 @@ mod dangling;
 mod entries;
 mod events;
 pub(crate) mod failures;
+pub mod infrastructure;
 pub mod lease;
 mod observed_objects;
 pub mod op;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 
 use self::dangling::Dangling;
 use self::events::Events;
+use self::infrastructure::{Infrastructure, InfrastructureFaults};
 use self::lease::{Candidate, Herald, LeaseTimes};
 use self::pace::Pace;
 use self::pool::{AssignmentWriter, ObservedAssignments, Wants};
@@ -79,6 +81,8 @@ pub struct Membership {
     pub tell_after: Duration,
     /// Statuses that are written in a second; 0 is no bound.
     pub status_qps: u32,
+    /// True if Gateways with `spec.infrastructure` get a ServiceAccount.
+    pub gateway_accounts: bool,
     /// Counts of the writes.
     pub tally: Arc<ClusterTally>,
     /// The pool of addresses, if Gateways have any of one.
@@ -170,6 +174,17 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         streams.map(|nodes| (nodes.placement(), nodes)).map(|(placement, nodes)| (nodes, placement));
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let pace = Pace::new(membership.status_qps);
+    let (told_faults, infrastructure_faults) = watch::channel(Arc::new(InfrastructureFaults::new()));
+    let infrastructure = membership.gateway_accounts.then(|| Infrastructure {
+        client: client.clone(),
+        namespaces: membership.namespaces.clone(),
+        seen: Arc::clone(&membership.seen),
+        view: view.clone(),
+        leadership: leadership.clone(),
+        pace: pace.clone(),
+        faults: told_faults,
+        state: infrastructure::State::default(),
+    });
     let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally), pace);
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
         maps: Api::namespaced(client.clone(), &namespace),
@@ -192,6 +207,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     };
     let giving = give(assignment_writer, stop.clone());
     let keeping = keep(certificate_store.flatten(), stop.clone());
+    let making = make(infrastructure, stop.clone());
     let statuses = Statuses {
         node: own_node,
         own,
@@ -205,6 +221,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         tally,
         waiting: HashMap::new(),
         dangling: Dangling::default(),
+        infrastructure_faults,
         namespaces: membership.namespaces,
         tell_after: membership.tell_after,
         events,
@@ -212,7 +229,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     // Others end by themselves once the loop has dropped its ends of their channels.
     let writing = statuses.run(stop.clone());
     let helpers = async { tokio::join!(sending, following) };
-    let duties = async { tokio::join!(reporting, candidate.run(stop), writing, giving, keeping) };
+    let duties = async { tokio::join!(reporting, candidate.run(stop), writing, giving, keeping, making) };
     tokio::pin!(helpers, duties);
     tokio::select! {
         _ = &mut duties => {}
@@ -224,6 +241,13 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
 async fn keep(certificate_store: Option<CertificateStore>, stop: watch::Receiver<bool>) {
     if let Some(certificate_store) = certificate_store {
         certificate_store.run(stop).await;
+    }
+}
+
+/// Makes what Gateways' infrastructure asks for, if this process may.
+async fn make(infrastructure: Option<Infrastructure>, stop: watch::Receiver<bool>) {
+    if let Some(infrastructure) = infrastructure {
+        infrastructure.run(stop).await;
     }
 }
 

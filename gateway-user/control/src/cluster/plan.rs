@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_api_types::{Kind, Object, ObjectKey, PolicyStatus, RouteStatus};
+use gateway_api_types::{
+    Condition, ConditionStatus, GatewayStatus, Kind, Object, ObjectKey, PolicyStatus, RouteStatus,
+};
 use gateway_ir::{ObjectName, RouteId, RouteKind};
+use gateway_translate::condition_type::INFRASTRUCTURE;
 use gateway_translate::{NodeReport, StatusSet, object_kind};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::ObservedObjects;
 use super::change::{self, Change, ObservedRoute};
+use super::infrastructure::{InfrastructureFault, InfrastructureFaults};
 
 /// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,8 @@ pub struct Inputs<'a> {
     pub controller: &'a str,
     /// Gateways whose nodes have had time enough to apply them.
     pub overdue: &'a BTreeSet<ObjectName>,
+    /// Gateways that have not what their infrastructure asks for.
+    pub infrastructure: &'a InfrastructureFaults,
     /// The time for what changes now.
     pub now: Timestamp,
 }
@@ -50,6 +56,8 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn ObservedObjects) -> Plan {
         }
     }
     for (name, status) in &wanted.gateways {
+        let faulty = inputs.infrastructure.get(name).map(|fault| with_fault(status, fault));
+        let status = faulty.as_ref().unwrap_or(status);
         if change::is_waiting(&status.conditions) {
             waiting.insert(name.clone());
         }
@@ -63,6 +71,21 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn ObservedObjects) -> Plan {
     changes.extend(routes(inputs, &wanted, seen));
     changes.extend(policies(inputs, &wanted, seen));
     Plan { changes, waiting }
+}
+
+/// The status of a Gateway that has not what its infrastructure asks for.
+fn with_fault(status: &GatewayStatus, fault: &InfrastructureFault) -> GatewayStatus {
+    let mut status = status.clone();
+    let observed_generation = status.conditions.first().and_then(|one| one.observed_generation);
+    status.conditions.push(Condition {
+        type_: INFRASTRUCTURE.to_owned(),
+        status: ConditionStatus::False,
+        reason: fault.reason.to_owned(),
+        message: fault.message.clone(),
+        observed_generation,
+        last_transition_time: None,
+    });
+    status
 }
 
 fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn ObservedObjects) -> Vec<Change> {

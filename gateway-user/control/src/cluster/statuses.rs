@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ObservedObjects;
 use super::dangling::Dangling;
 use super::events::Events;
+use super::infrastructure::InfrastructureFaults;
 use super::lease::Leadership;
 use super::plan::{Inputs, plan};
 use super::reporter::OwnReport;
@@ -50,6 +51,8 @@ pub(super) struct Statuses {
     pub(super) dangling: Dangling,
     /// The namespaces that are read; empty is all.
     pub(super) namespaces: Vec<String>,
+    /// Gateways that have not what their infrastructure asks for.
+    pub(super) infrastructure_faults: watch::Receiver<Arc<InfrastructureFaults>>,
     /// Time for which such a route is left alone.
     pub(super) tell_after: Duration,
     pub(super) events: Events,
@@ -87,6 +90,7 @@ impl Statuses {
             Ok(()) = self.view.changed() => {}
             Ok(()) = self.reports.changed() => {}
             Ok(()) = self.seen_changed.changed() => {}
+            Ok(()) = self.infrastructure_faults.changed() => {}
             () = self.leadership.changed() => {}
             () = sleep_until(next) => {}
         }
@@ -108,12 +112,14 @@ impl Statuses {
             .filter(|(_, since)| now >= **since + APPLY_GRACE)
             .map(|(name, _)| name.clone())
             .collect();
+        let infrastructure = Arc::clone(&self.infrastructure_faults.borrow_and_update());
         let planned = plan(
             Inputs {
                 translated: &view.translated,
                 reports: &reports,
                 controller: &self.controller,
                 overdue: &overdue,
+                infrastructure: &infrastructure,
                 now: Timestamp::now(),
             },
             &*self.seen,

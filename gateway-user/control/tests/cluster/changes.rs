@@ -45,8 +45,14 @@ impl Server {
         let reports = reports.iter().map(|(node, report)| ((*node).to_owned(), report.clone())).collect();
         let overdue: BTreeSet<_> = overdue.iter().map(|name| ObjectName::new("edge", *name)).collect();
         let now: Timestamp = NOW.parse().unwrap();
-        let inputs =
-            Inputs { translated: &translated, reports: &reports, controller: OURS, overdue: &overdue, now };
+        let inputs = Inputs {
+            translated: &translated,
+            reports: &reports,
+            controller: OURS,
+            overdue: &overdue,
+            infrastructure: &BTreeMap::new(),
+            now,
+        };
         plan(inputs, self).changes
     }
 
@@ -364,8 +370,14 @@ fn an_object_that_was_edited_since_waits_for_its_own_translation() {
     server.at_mut(Kind::Gateway, "gw")["metadata"]["generation"] = json!(3);
     let overdue = BTreeSet::new();
     let now = NOW.parse().unwrap();
-    let inputs =
-        Inputs { translated: &translated, reports: &reports, controller: OURS, overdue: &overdue, now };
+    let inputs = Inputs {
+        translated: &translated,
+        reports: &reports,
+        controller: OURS,
+        overdue: &overdue,
+        infrastructure: &BTreeMap::new(),
+        now,
+    };
     let kinds: Vec<_> = plan(inputs, &server).changes.iter().map(|change| change.kind).collect();
     assert_eq!(kinds, [Kind::GatewayClass, Kind::HttpRoute]);
 }

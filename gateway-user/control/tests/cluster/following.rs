@@ -92,6 +92,7 @@ impl Controller {
             namespaces: Vec::new(),
             tell_after: Duration::ZERO,
             status_qps: 0,
+            gateway_accounts: false,
             tally: Arc::new(ClusterTally::default()),
             pool: None,
             leaves: leaving,

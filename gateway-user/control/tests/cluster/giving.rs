@@ -57,6 +57,7 @@ impl Process {
             namespaces: Vec::new(),
             tell_after: Duration::ZERO,
             status_qps: 0,
+            gateway_accounts: false,
             tally: Arc::new(ClusterTally::default()),
             pool: Some(PoolDuty {
                 pool: vec!["10.0.0.0/29".parse().unwrap()],

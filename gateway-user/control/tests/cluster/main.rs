@@ -1,5 +1,6 @@
 //! Writes into a cluster: object by object, by one leader, whatever the server does.
 
+mod accounts;
 mod changes;
 mod following;
 mod giving;

@@ -214,6 +214,9 @@ impl ApiServer {
             Method::DELETE => self.delete(path).map_or_else(|| status(404, "no such object"), ok),
             Method::POST => self.create(path, body),
             Method::PUT => self.replace(path, serde_json::from_slice(body).unwrap()),
+            Method::PATCH if path.contains("/serviceaccounts/") => {
+                self.apply_account(path, serde_json::from_slice(body).unwrap())
+            }
             Method::PATCH if content.contains("apply-patch") => {
                 ok(self.put(path, serde_json::from_slice(body).unwrap()))
             }
@@ -228,7 +231,33 @@ impl ApiServer {
             return ok(reviewed(object));
         }
         let path = format!("{path}/{}", key_of(&object).name);
-        if self.get(&path).is_some() { status(409, "it exists") } else { ok(self.put(&path, object)) }
+        if self.get(&path).is_some() {
+            return status(409, "it exists");
+        }
+        let mut object = object;
+        object["metadata"]["uid"] = json!(format!("uid of {path} at {}", self.lock().version));
+        ok(self.put(&path, object))
+    }
+
+    /// Server-side apply by one field manager, as far as labels and annotations go.
+    fn apply_account(&self, path: &str, body: Value) -> Response {
+        let held = self.get(path).filter(|held| held["metadata"]["uid"] == body["metadata"]["uid"]);
+        let Some(mut object) = held else { return status(409, "the uid is another one") };
+        let mut fields = json!({});
+        for map in ["labels", "annotations"] {
+            let owned =
+                object["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"][format!("f:{map}")].clone();
+            let mut all = object["metadata"][map].as_object().cloned().unwrap_or_default();
+            all.retain(|key, _| owned.get(format!("f:{key}")).is_none());
+            let applied = body["metadata"][map].as_object().cloned().unwrap_or_default();
+            fields[format!("f:{map}")] = applied.keys().map(|key| (format!("f:{key}"), json!({}))).collect();
+            all.extend(applied);
+            object["metadata"][map] = Value::Object(all);
+        }
+        let entry = json!({"manager": "sluice-infrastructure", "operation": "Apply", "fieldsV1": {"f:metadata": fields}});
+        object["metadata"]["managedFields"] = json!([entry]);
+        object["automountServiceAccountToken"] = body["automountServiceAccountToken"].clone();
+        ok(self.put(path, object))
     }
 
     fn replace(&self, path: &str, object: Value) -> Response {
@@ -255,8 +284,13 @@ impl ApiServer {
 
     fn list(&self, path: &str) -> Response {
         let state = self.lock();
+        let of_all_namespaces = path.strip_prefix("/api/v1").filter(|rest| !rest.starts_with("/namespaces"));
+        let is_listed = |at: &str| match of_all_namespaces {
+            Some(kind) => at.contains(&format!("{kind}/")),
+            None => at.starts_with(path),
+        };
         let items: Vec<_> =
-            state.objects.iter().filter(|(at, _)| at.starts_with(path)).map(|(_, one)| one).collect();
+            state.objects.iter().filter(|(at, _)| is_listed(at)).map(|(_, one)| one).collect();
         let version = state.version.to_string();
         ok(
             json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}),

@@ -23,7 +23,7 @@ use crate::until;
 const REPORTS: &str = "/apis/sluice.dev/v1alpha1/namespaces/sys/nodereports";
 
 /// One process: what it would be told by its compiler thread, and what it counts.
-struct Process {
+pub(crate) struct Process {
     server: ApiServer,
     /// Where clients reach its node.
     address: String,
@@ -35,7 +35,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(server: &ApiServer, node: &str) -> Self {
+    pub(crate) fn start(server: &ApiServer, node: &str) -> Self {
         Self::start_with(server, node, 0)
     }
 
@@ -59,6 +59,7 @@ impl Process {
             namespaces: Vec::new(),
             tell_after: Duration::ZERO,
             status_qps,
+            gateway_accounts: true,
             tally: Arc::clone(&tally),
             pool: None,
             leaves: leaving,
@@ -71,7 +72,7 @@ impl Process {
     }
 
     /// Has what the server holds translated and made live.
-    fn serve(&self) {
+    pub(crate) fn serve(&self) {
         let kinds = [Kind::GatewayClass, Kind::Gateway, Kind::HttpRoute];
         let objects = kinds.iter().flat_map(|kind| {
             let keys = self.server.keys(*kind);
@@ -108,7 +109,7 @@ impl Process {
         self.tally.statuses().get(&(kind, outcome)).copied().unwrap_or_default()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         self.task.await.unwrap();
     }

@@ -143,6 +143,9 @@ settings! {
         status_qps: Count<0, 10000> = "50", "WRITES",
             "Writes in a second, at the most, of the statuses of the cluster's objects; 0 is no bound",
             "Fewer spare the API server after a change that thousands of routes tell of; what has no status yet is written first";
+        gateway_accounts: Toggle = "true", "BOOL",
+            "Has a ServiceAccount without token made for each Gateway of the cluster that has labels or annotations in spec.infrastructure, which it carries",
+            "false needs no right on ServiceAccounts, and infrastructure has no effect then but for parametersRef";
         debounce: Wait = "100ms", "DURATION",
             "Quiet time after a change of a file before the directory is read",
             "Longer batches more edits into one generation, shorter applies an edit sooner";

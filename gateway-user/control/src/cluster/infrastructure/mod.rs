@@ -1,0 +1,281 @@
+//! Objects that are made for Gateways: a ServiceAccount without token, which carries `spec.infrastructure`.
+//!
+//! The leader alone makes them. An account is created bare, which fails if there is one of that name, and then applied to by its
+//! uid: so none that somebody else made is ever changed. It goes with its Gateway, by its owner reference.
+
+mod account;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_api_types::{Kind, Object, ObjectKey};
+use gateway_ir::ObjectName;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, Error};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use self::account::{HeldAccount, MANAGER, MARK, WantedAccount};
+use super::ObservedObjects;
+use super::failures::ErrorLog;
+use super::lease::Leadership;
+use super::pace::Pace;
+use crate::view::View;
+
+/// Interval at which all accounts are listed anew.
+const LIST_INTERVAL: Duration = Duration::from_secs(300);
+/// Time until what failed is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(15);
+/// Time after a look for changes to gather.
+const BATCH_DELAY: Duration = Duration::from_millis(250);
+/// Limit for the server's response, and for a turn to write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Accounts in one response of a list.
+const PAGE: u32 = 500;
+
+/// A reason for which a Gateway has not what its infrastructure asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InfrastructureFault {
+    /// `NameTaken`, `NameTooLong` or `NotWritten`: the condition's reason.
+    pub reason: &'static str,
+    /// The object, what is wrong with it, and what to do.
+    pub message: String,
+}
+
+/// Faults by Gateway; those without one are not in here.
+pub type InfrastructureFaults = BTreeMap<ObjectName, InfrastructureFault>;
+
+/// The leader's side.
+pub(super) struct Infrastructure {
+    pub(super) client: Client,
+    /// The namespaces that are read; empty is all.
+    pub(super) namespaces: Vec<String>,
+    pub(super) seen: Arc<dyn ObservedObjects>,
+    pub(super) view: watch::Receiver<Arc<View>>,
+    pub(super) leadership: Leadership,
+    pub(super) pace: Pace,
+    pub(super) faults: watch::Sender<Arc<InfrastructureFaults>>,
+    pub(super) state: State,
+}
+
+/// Accounts as they were seen and written.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    held: BTreeMap<ObjectName, HeldAccount>,
+    /// Time of the last list; `None` if there is none of this leadership.
+    listed: Option<Instant>,
+    errors: ErrorLog,
+}
+
+impl Infrastructure {
+    /// Runs until `stop` says true or its sender is gone.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                Ok(()) = self.view.changed() => {}
+                () = self.leadership.changed() => {}
+                () = sleep_until(next) => {}
+            }
+            match self.leadership.holds() {
+                true => self.look().await,
+                false => {
+                    // Another one writes by now.
+                    self.state.listed = None;
+                    self.tell(InfrastructureFaults::new());
+                }
+            }
+            let wait = if self.faults.borrow().is_empty() { LIST_INTERVAL } else { RETRY_INTERVAL };
+            next = Instant::now() + wait;
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(BATCH_DELAY) => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let wanted = self.wanted();
+        let mut faults = InfrastructureFaults::new();
+        if wanted.is_empty() && self.state.held.is_empty() && self.state.listed.is_some() {
+            return self.tell(faults);
+        }
+        let is_old = self.state.listed.is_none_or(|when| when.elapsed() >= LIST_INTERVAL);
+        if is_old && let Err(message) = self.list().await {
+            let asks = wanted.into_iter().filter(|(_, (asks, _))| *asks);
+            faults.extend(asks.map(|(gateway, _)| (gateway, not_written(message.clone()))));
+            self.state.errors.failed(message);
+            return self.tell(faults);
+        }
+        for (gateway, (asks, account)) in wanted {
+            let outcome = match account {
+                Ok(account) => self.bring(asks, &account).await,
+                Err(message) if asks => Err(InfrastructureFault { reason: "NameTooLong", message }),
+                Err(_) => Ok(()),
+            };
+            if let Err(fault) = outcome {
+                faults.insert(gateway, fault);
+            }
+        }
+        let written = faults.values().find(|fault| fault.reason == "NotWritten");
+        match written {
+            Some(fault) => self.state.errors.failed(fault.message.clone()),
+            None => self.state.errors.passed(),
+        }
+        self.tell(faults);
+    }
+
+    fn tell(&self, faults: InfrastructureFaults) {
+        self.faults.send_if_modified(|told| {
+            let differs = **told != faults;
+            if differs {
+                *told = Arc::new(faults);
+            }
+            differs
+        });
+    }
+
+    /// Every Gateway of ours, whether it asks for an account, and what that is to be.
+    fn wanted(&mut self) -> BTreeMap<ObjectName, (bool, Result<WantedAccount, String>)> {
+        let translated = Arc::clone(&self.view.borrow_and_update().translated);
+        let gateways = translated.gateways.keys().filter_map(|name| {
+            let key = ObjectKey::new(&*name.namespace, &*name.name);
+            let Some(Object::Gateway(gateway)) = self.seen.object(Kind::Gateway, &key) else { return None };
+            let asks = gateway.spec.infrastructure.as_ref();
+            let asks = asks.is_some_and(|one| !(one.labels.is_empty() && one.annotations.is_empty()));
+            Some((name.clone(), (asks, WantedAccount::of(name, &gateway))))
+        });
+        gateways.collect()
+    }
+
+    /// Brings one account to what it is to be. Without its Gateway asking for it, only one that is there.
+    async fn bring(&mut self, asks: bool, wanted: &WantedAccount) -> Result<(), InfrastructureFault> {
+        let place = ObjectName::new(&*wanted.gateway.namespace, &*wanted.name);
+        let mut held = self.state.held.get(&place).cloned();
+        if held.is_none() && asks {
+            let created = self.create(wanted).await;
+            if created.is_err() {
+                // It may be there: of an attempt whose response was lost.
+                self.state.listed = None;
+            }
+            held = Some(created?);
+        }
+        let Some(mut held) = held else { return Ok(()) };
+        if held.owner.as_deref() != Some(&*wanted.gateway_uid) {
+            // It may be that of an earlier Gateway of this name, which the server is about to remove.
+            self.state.listed = None;
+            return if asks { Err(taken(wanted)) } else { Ok(()) };
+        }
+        if held.applied.as_ref() != Some(&wanted.metadata) {
+            self.apply(wanted, &held.uid).await?;
+            held.applied = Some(wanted.metadata.clone());
+        }
+        self.state.held.insert(place, held);
+        Ok(())
+    }
+
+    async fn create(&self, wanted: &WantedAccount) -> Result<HeldAccount, InfrastructureFault> {
+        self.turn().await?;
+        let params = PostParams { field_manager: Some("sluice".to_owned()), ..PostParams::default() };
+        let created = wanted.created();
+        match timeout(WRITE_TIMEOUT, self.accounts(wanted).create(&params, &created)).await {
+            Ok(Ok(account)) => Ok(HeldAccount { applied: None, ..HeldAccount::of(&account) }),
+            Ok(Err(Error::Api(status))) if status.code == 409 => Err(taken(wanted)),
+            Ok(Err(error)) => Err(refused("create", wanted, &error)),
+            Err(_) => Err(not_written(format!("create {}: no response in time", described(wanted)))),
+        }
+    }
+
+    async fn apply(&mut self, wanted: &WantedAccount, uid: &str) -> Result<(), InfrastructureFault> {
+        self.turn().await?;
+        let params = PatchParams::apply(MANAGER).force();
+        let body = Patch::Apply(wanted.applied(uid));
+        match timeout(WRITE_TIMEOUT, self.accounts(wanted).patch(&wanted.name, &params, &body)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                // It may be gone, or another one.
+                self.state.listed = None;
+                Err(refused("patch", wanted, &error))
+            }
+            Err(_) => Err(not_written(format!("patch {}: no response in time", described(wanted)))),
+        }
+    }
+
+    /// Waits until one more may be written.
+    async fn turn(&self) -> Result<(), InfrastructureFault> {
+        let admitted = self.pace.admit(Instant::now() + WRITE_TIMEOUT).await.is_ok();
+        match admitted && self.leadership.holds() {
+            true => Ok(()),
+            false => Err(not_written("its turn to be written has not come".to_owned())),
+        }
+    }
+
+    fn accounts(&self, wanted: &WantedAccount) -> Api<ServiceAccount> {
+        Api::namespaced(self.client.clone(), &wanted.gateway.namespace)
+    }
+
+    /// Reads which accounts of ours there are.
+    async fn list(&mut self) -> Result<(), String> {
+        let apis: Vec<Api<ServiceAccount>> = match self.namespaces.as_slice() {
+            [] => vec![Api::all(self.client.clone())],
+            some => some.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect(),
+        };
+        let mut held = BTreeMap::new();
+        for api in apis {
+            let mut params = ListParams::default().labels(&format!("{}={}", MARK.0, MARK.1)).limit(PAGE);
+            loop {
+                let listed = timeout(WRITE_TIMEOUT, api.list(&params)).await;
+                let page = listed.map_err(|_| "list ServiceAccounts: no response in time".to_owned())?;
+                let page =
+                    page.map_err(|error| format!("list ServiceAccounts: {error}{}", hint(&error, "list")))?;
+                for account in &page.items {
+                    let (namespace, name) = (&account.metadata.namespace, &account.metadata.name);
+                    if let (Some(namespace), Some(name)) = (namespace, name) {
+                        held.insert(
+                            ObjectName::new(namespace.as_str(), name.as_str()),
+                            HeldAccount::of(account),
+                        );
+                    }
+                }
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => params = params.continue_token(&token),
+                    None => break,
+                }
+            }
+        }
+        self.state.held = held;
+        self.state.listed = Some(Instant::now());
+        Ok(())
+    }
+}
+
+fn described(wanted: &WantedAccount) -> String {
+    format!("ServiceAccount {}/{}", wanted.gateway.namespace, wanted.name)
+}
+
+fn taken(wanted: &WantedAccount) -> InfrastructureFault {
+    let message = format!(
+        "infrastructure: {} is not this Gateway's and stays as it is; rename it or the Gateway",
+        described(wanted)
+    );
+    InfrastructureFault { reason: "NameTaken", message }
+}
+
+fn refused(verb: &str, wanted: &WantedAccount, error: &Error) -> InfrastructureFault {
+    not_written(format!("{verb} {}: {error}{}", described(wanted), hint(error, verb)))
+}
+
+fn hint(error: &Error, verb: &str) -> String {
+    let is_denied = matches!(error, Error::Api(status) if status.code == 403);
+    match is_denied {
+        true => format!("; allow verb {verb} on serviceaccounts, or set --gateway-accounts=false"),
+        false => String::new(),
+    }
+}
+
+fn not_written(message: String) -> InfrastructureFault {
+    InfrastructureFault { reason: "NotWritten", message: format!("infrastructure: {message}; tried again") }
+}
