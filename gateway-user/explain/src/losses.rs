@@ -38,7 +38,14 @@ impl Lookup<'_> {
     fn of_parents(&self, route: &RouteId) -> Vec<Loss> {
         let parents = self.parents(route);
         if parents.is_empty() {
-            let loss = Loss::new(LossReason::NoParent, "parentRefs: it names no Gateway");
+            if self.translation.status.routes.get(route).is_some_and(|status| !status.parents.is_empty()) {
+                // A default Gateway has taken it.
+                return Vec::new();
+            }
+            let loss = Loss::new(
+                LossReason::NoParent,
+                "parentRefs: it names no Gateway, and no default Gateway lets it in",
+            );
             return vec![loss.with(remedies::another_parent(self, route, None))];
         }
         let of = |(at, parent): (usize, &ParentReference)| self.of_parent(route, at, parent);

@@ -143,3 +143,28 @@ fn broken_files_keep_the_last_good_state() {
         running.wait_for_status("/bin/get", 200);
     });
 }
+
+#[test]
+fn a_route_that_asks_for_default_gateways_is_served_while_there_is_one() {
+    with_gateway("default-gateways", |_, running| {
+        let route = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: defaulted, namespace: team1}
+spec:
+  useDefaultGateways: All
+  rules:
+  - matches: [{path: {value: /defaulted}}]
+    filters: [{type: RequestRedirect, requestRedirect: {hostname: defaulted.example}}]
+"#;
+        running.config.write("team1-defaulted.yaml", route).unwrap();
+        let log = "no Gateway has defaultScope All";
+        wait::until("the line", || running.log().contains(log).then_some(()));
+        running.wait_for_status("/defaulted", 404);
+        let class = "gatewayClassName: sluice\n";
+        running.edit("gateway.yaml", class, "gatewayClassName: sluice\n  defaultScope: All\n");
+        running.wait_for_status("/defaulted", 302);
+        running.edit("gateway.yaml", "defaultScope: All", "defaultScope: None");
+        running.wait_for_status("/defaulted", 404);
+    });
+}

@@ -1,8 +1,9 @@
 //! The listeners that a route attaches to: parentRef by parentRef, narrowed in the specification's order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use gateway_api_types::ParentReference;
+use gateway_api_types::{GATEWAY_GROUP, ParentReference};
 use gateway_ir::{Hostname, MatchHostname, ObjectName, RouteId};
 
 use crate::Severity;
@@ -18,7 +19,7 @@ use crate::view;
 /// The result for one parentRef to a Gateway of ours.
 #[derive(Debug)]
 pub(crate) struct ParentState<'a> {
-    pub(crate) reference: &'a ParentReference,
+    pub(crate) reference: Cow<'a, ParentReference>,
     /// Where it attached, or why nowhere.
     pub(crate) outcome: Result<Vec<Attachment>, ConfigError>,
 }
@@ -72,14 +73,11 @@ pub(crate) fn parents<'a>(
         let parent = ObjectName::new(namespace, &*reference.name);
         match reader.gateway(&parent) {
             Parent::Ours(gateway) => {
-                let mut outcome = attach(reader, gateway, reference, &id, hostnames, &field);
-                // A route has 32 parents at most.
-                let number = u32::try_from(parents.len()).unwrap_or(u32::MAX);
-                outcome.iter_mut().flatten().for_each(|attachment| attachment.parent = number);
+                let outcome = attach(reader, gateway, reference, &id, hostnames, &field);
                 if let Err(error) = &outcome {
                     diagnostics.error(&object, error);
                 }
-                parents.push(ParentState { reference, outcome });
+                push(&mut parents, Cow::Borrowed(reference), outcome);
             }
             Parent::Foreign => {}
             Parent::Missing => {
@@ -89,7 +87,71 @@ pub(crate) fn parents<'a>(
             }
         }
     }
+    if route.wants_default_gateways() {
+        defaults(reader, route, hostnames, &mut parents, diagnostics);
+    }
     Parents { ours: parents, missing }
+}
+
+fn push<'a>(
+    parents: &mut Vec<ParentState<'a>>,
+    reference: Cow<'a, ParentReference>,
+    mut outcome: Result<Vec<Attachment>, ConfigError>,
+) {
+    // A route names 32 parents at most.
+    let number = u32::try_from(parents.len()).unwrap_or(u32::MAX);
+    outcome.iter_mut().flatten().for_each(|attachment| attachment.parent = number);
+    parents.push(ParentState { reference, outcome });
+}
+
+/// Attaches a route to the default Gateways that let it in (GEP-3793). One that does not has claimed nothing, so that the route's
+/// status says nothing of it; its owner asked for no particular one.
+fn defaults(
+    reader: &Reader<'_, '_>,
+    route: &dyn Route,
+    hostnames: &[Hostname],
+    parents: &mut Vec<ParentState<'_>>,
+    diagnostics: &mut Diagnostics,
+) {
+    const FIELD: &str = "useDefaultGateways";
+    let id = route.id();
+    let object = view::route_ref(&id);
+    let (before, names) = (parents.len(), reader.default_gateways());
+    for name in &names {
+        let reference = ParentReference {
+            group: GATEWAY_GROUP.to_owned(),
+            kind: "Gateway".to_owned(),
+            namespace: Some(name.namespace.to_string()),
+            name: name.name.to_string(),
+            section_name: None,
+            port: None,
+        };
+        if parents.iter().any(|parent| is_whole(&parent.reference, name, &id)) {
+            continue;
+        }
+        let Parent::Ours(gateway) = reader.gateway(name) else { continue };
+        match attach(reader, gateway, &reference, &id, hostnames, FIELD) {
+            Ok(attachments) => push(parents, Cow::Owned(reference), Ok(attachments)),
+            Err(error) => {
+                let message = format!("Gateway \"{name}\" is not the route's: {}", error.message);
+                diagnostics.push(Severity::Note, &object, FIELD, &message);
+            }
+        }
+    }
+    if parents.is_empty() && before == 0 {
+        let message = match names.is_empty() {
+            true => "no Gateway has defaultScope All; name one in parentRefs",
+            false => "no default Gateway lets the route in; name one in parentRefs",
+        };
+        diagnostics.push(Severity::Warning, &object, FIELD, message);
+    }
+}
+
+/// True if a parentRef names all of a Gateway.
+fn is_whole(reference: &ParentReference, gateway: &ObjectName, route: &RouteId) -> bool {
+    let namespace = reference.namespace.as_deref().unwrap_or(&route.object.namespace);
+    let is_part = reference.section_name.is_some() || reference.port.is_some();
+    !is_part && namespace == &*gateway.namespace && reference.name == *gateway.name
 }
 
 fn attach(

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::age;
 use crate::gateway::GatewayState;
-use crate::read::{Read, find_gateway};
+use crate::read::{Read, find_gateway, is_default};
 use crate::route::{self, Route};
 use crate::slice;
 use crate::view::{self, View};
@@ -166,14 +166,15 @@ impl PreviousObjects {
         let touched = gone.clone().chain(changed.map(|(key, _)| key));
         changes.reads.extend(touched.cloned().map(Read::Gateway));
         let listing = gone.count() > 0 || old.len() != new.len();
-        let ours = |summaries: &BTreeMap<ObjectKey, GatewaySummary>| -> Vec<ObjectKey> {
-            summaries
-                .iter()
-                .filter(|(_, summary)| summary.serves.is_some())
-                .map(|(key, _)| key.clone())
-                .collect()
+        let named = |summaries: &BTreeMap<ObjectKey, GatewaySummary>, which: fn(&GatewaySummary) -> bool| {
+            let which = summaries.iter().filter(|(_, summary)| which(summary));
+            which.map(|(key, _)| key.clone()).collect::<Vec<_>>()
         };
-        let renamed = listing || ours(&old) != ours(new);
+        let ours = |summary: &GatewaySummary| summary.serves.is_some();
+        let default = |summary: &GatewaySummary| summary.serves.is_some() && is_default(&summary.object);
+        let others_are_default = named(&old, default) != named(new, default);
+        changes.reads.extend(others_are_default.then_some(Read::DefaultGateways));
+        let renamed = listing || named(&old, ours) != named(new, ours);
         changes.reads.extend(renamed.then_some(Read::GatewayNames));
         listing
     }

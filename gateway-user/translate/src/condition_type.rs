@@ -6,6 +6,8 @@ pub const ACCEPTED: &str = "Accepted";
 pub const BACKEND_TLS: &str = "sluice.dev/BackendTLS";
 /// Of a listener: another one has its port and hostname.
 pub const CONFLICTED: &str = "Conflicted";
+/// Of a Gateway: routes get it without naming it (GEP-3793).
+pub const DEFAULT_GATEWAY: &str = "DefaultGateway";
 /// Of our own, on a route's parent: relations to routes of others on its hosts.
 pub const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
 /// Of our own, on a Gateway: false if it has not what its infrastructure asks for.

@@ -217,17 +217,10 @@ fn backend_certificate(
 fn not_built(gateway: &Gateway) -> Vec<(&'static str, &'static str)> {
     let spec = &gateway.spec;
     let listener_sets = spec.allowed_listeners.as_ref().map(|allowed| allowed.namespaces.from);
-    let fields = [
-        (
-            listener_sets.is_some_and(|from| from != FromNamespaces::None),
-            "allowedListeners",
-            "ListenerSets are not supported; the field has no effect",
-        ),
-        (
-            spec.default_scope.is_some_and(|scope| scope != gateway_api_types::GatewayDefaultScope::None),
-            "defaultScope",
-            "default Gateways are not supported; routes need a parentRef",
-        ),
-    ];
+    let fields = [(
+        listener_sets.is_some_and(|from| from != FromNamespaces::None),
+        "allowedListeners",
+        "ListenerSets are not supported; the field has no effect",
+    )];
     fields.into_iter().filter_map(|(used, field, message)| used.then_some((field, message))).collect()
 }

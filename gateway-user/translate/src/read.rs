@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_api_types::ObjectKey;
+use gateway_api_types::{Gateway, GatewayDefaultScope, ObjectKey};
 use gateway_ir::ObjectName;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -27,6 +27,8 @@ pub(crate) enum Read {
     Gateway(ObjectKey),
     /// The names of all Gateways, and which of them are ours.
     GatewayNames,
+    /// The names of our Gateways that routes get without naming them.
+    DefaultGateways,
     /// The labels of a Namespace.
     Namespace(String),
     /// The names of all namespaces, declared or used.
@@ -110,6 +112,13 @@ impl<'v, 'a> Reader<'v, 'a> {
         gateways.map(|gateway| (&*gateway.name.namespace, &*gateway.name.name)).collect()
     }
 
+    /// Our Gateways that routes get without naming them, by namespace and name (GEP-3793).
+    pub(crate) fn default_gateways(&self) -> Vec<&'v ObjectName> {
+        self.note(Read::DefaultGateways);
+        let defaults = self.gateways.iter().filter(|gateway| is_default(gateway.object));
+        defaults.map(|gateway| &gateway.name).collect()
+    }
+
     /// The labels of a Namespace object; `None` if there is no such object.
     pub(crate) fn namespace_labels(&self, namespace: &str) -> Option<&'v BTreeMap<String, String>> {
         self.note(Read::Namespace(namespace.to_owned()));
@@ -188,6 +197,11 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.note(Read::Slices(ObjectKey::new(namespace, service)));
         self.view.slices(namespace, service)
     }
+}
+
+/// True for a Gateway that routes get which ask for any (GEP-3793).
+pub(crate) fn is_default(gateway: &Gateway) -> bool {
+    gateway.spec.default_scope == Some(GatewayDefaultScope::All)
 }
 
 /// The Gateway of that name and its index; `gateways` are ordered by namespace and name.

@@ -19,6 +19,8 @@ pub(crate) const BACKEND_NOT_FOUND: &str = "BackendNotFound";
 pub(crate) const HOST_OWNED_BY_OTHER_NAMESPACE: &str = "HostOwnedByOtherNamespace";
 pub(crate) const CONFIGURATION_CHANGED: &str = "ConfigurationChanged";
 pub(crate) const CONFLICTED: &str = "Conflicted";
+/// Of our own, with `DefaultGateway`: GEP-3793 names none.
+pub(crate) const DEFAULT_SCOPE: &str = "DefaultScope";
 pub(crate) const HOSTNAME_CONFLICT: &str = "HostnameConflict";
 pub(crate) const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
 pub(crate) const INVALID: &str = "Invalid";

@@ -20,6 +20,7 @@ use crate::frontend;
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::placement;
+use crate::read::is_default;
 use crate::reason::{self, condition, kind};
 use crate::settings::{EffectiveSetting, settings_applied};
 
@@ -101,6 +102,7 @@ impl StatusSet {
         }
         status.conditions.extend(backend_tls(gateway));
         status.conditions.extend(insecure_frontend(gateway));
+        status.conditions.extend(default_gateway(gateway));
         for listener in gateway.spec_listeners().filter(|listener| gateway.programs(listener)) {
             let transport = listener.serve.map_or_else(Transport::default, Serve::transport);
             let binds =
@@ -200,6 +202,14 @@ fn insecure_frontend(gateway: &GatewayState<'_>) -> Option<Condition> {
     let generation = gateway.object.metadata.generation;
     let (type_, reason) = (kind::INSECURE_FRONTEND_VALIDATION_MODE, reason::CONFIGURATION_CHANGED);
     Some(condition(type_, ConditionStatus::True, reason, message, generation))
+}
+
+/// Says that routes get the Gateway without naming it; nothing if they do not.
+fn default_gateway(gateway: &GatewayState<'_>) -> Option<Condition> {
+    let (type_, reason) = (kind::DEFAULT_GATEWAY, reason::DEFAULT_SCOPE);
+    let generation = gateway.object.metadata.generation;
+    let message = "Gateway has default scope All";
+    is_default(gateway.object).then(|| condition(type_, ConditionStatus::True, reason, message, generation))
 }
 
 /// The Gateway's own `ResolvedRefs`, and its summary of its listeners'.

@@ -6,7 +6,8 @@ use gateway_api_types::{
     Kind, ListenerStatus, Object, ObjectKey, PolicyStatus, RouteStatus,
 };
 use gateway_translate::condition_type::{
-    BACKEND_TLS, INFRASTRUCTURE, INSECURE_FRONTEND_VALIDATION_MODE, PROGRAMMED, SETTINGS_APPLIED,
+    BACKEND_TLS, DEFAULT_GATEWAY, INFRASTRUCTURE, INSECURE_FRONTEND_VALIDATION_MODE, PROGRAMMED,
+    SETTINGS_APPLIED,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -26,6 +27,7 @@ const OF_GATEWAY: &[&str] = &[
     "Ready",
     SETTINGS_APPLIED,
     BACKEND_TLS,
+    DEFAULT_GATEWAY,
     INFRASTRUCTURE,
     INSECURE_FRONTEND_VALIDATION_MODE,
 ];

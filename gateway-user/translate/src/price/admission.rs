@@ -15,6 +15,7 @@ use gateway_regex::Library;
 use super::walk::{self, Walk};
 use crate::TranslateOptions;
 use crate::changes::{Edit, edits};
+use crate::read::is_default;
 use crate::route::{self, Route, RouteRef};
 
 /// Decides which routes may be translated now.
@@ -148,10 +149,15 @@ pub(crate) fn priced<'a>(
     expressive: &BTreeSet<RouteId>,
 ) -> impl Iterator<Item = (&'a ObjectKey, RouteRef<'a>)> {
     let routes = expressive.iter().filter_map(|id| route::entry(resources, id));
-    routes.filter(|(_, route)| names_any(route.get(), gateways))
+    let mut ours =
+        resources.gateways.iter().filter(|(key, _)| gateways.contains(&(&*key.namespace, &*key.name)));
+    let has_default = ours.any(|(_, gateway)| is_default(gateway));
+    routes.filter(move |(_, route)| {
+        names_any(route.get(), gateways) || has_default && route.get().wants_default_gateways()
+    })
 }
 
-/// True if the route has one of these Gateways for a parent.
+/// True if the route names one of these Gateways for a parent.
 fn names_any(route: &dyn Route, gateways: &GatewayNames<'_>) -> bool {
     let own = route.metadata().namespace.as_deref().unwrap_or_default();
     let mut parents = route.parent_refs().iter().filter(|parent| parent.is_gateway());

@@ -41,6 +41,11 @@ pub(crate) trait Route: fmt::Debug + Send + Sync {
     /// True if any of its rules has a regular expression.
     fn has_expressions(&self) -> bool;
 
+    /// True if it asks for Gateways that it does not name (GEP-3793).
+    fn wants_default_gateways(&self) -> bool {
+        self.default_scope() == Some(&GatewayDefaultScope::All)
+    }
+
     /// Kind and name.
     fn id(&self) -> RouteId {
         RouteId { kind: self.kind(), object: crate::view::name_of(self.metadata()) }

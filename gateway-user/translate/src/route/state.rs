@@ -118,10 +118,7 @@ fn evaluate_own(
 }
 
 fn about_parents(route: &dyn Route, object: &ObjectRef, diagnostics: &mut Diagnostics) {
-    if route.default_scope().is_some_and(|scope| scope.as_str() != "None") {
-        let message = "default Gateways are not supported; name the Gateway in parentRefs";
-        diagnostics.push(Severity::Warning, object, "useDefaultGateways", message);
-    } else if route.parent_refs().is_empty() {
+    if route.parent_refs().is_empty() && !route.wants_default_gateways() {
         let message = "names no Gateway, so it serves nothing";
         diagnostics.push(Severity::Note, object, "parentRefs", message);
     }
@@ -205,7 +202,7 @@ impl EvaluatedRoute<'_, '_, '_> {
 
     fn status(&self, controller: &str) -> RouteStatus {
         let parents = self.parents.iter().map(|parent| RouteParentStatus {
-            parent_ref: parent.reference.clone(),
+            parent_ref: parent.reference.clone().into_owned(),
             controller_name: controller.to_owned(),
             conditions: self.conditions(parent),
         });

@@ -95,8 +95,10 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
     let created =
         prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-02T00:00:00Z"))];
     let config = prop_oneof![4 => Just(None), 1 => name().prop_map(Some)];
+    let default = prop::option::weighted(0.2, prop::sample::select(&["All", "None"][..]));
+    let config = (config, default);
     (gateways(), name(), address, created, config, prop::collection::vec(listener(), 1..4)).prop_map(
-        |(namespace, name, address, created, config, listeners)| {
+        |(namespace, name, address, created, (config, default), listeners)| {
             let listeners: Vec<_> = listeners
                 .into_iter()
                 .enumerate()
@@ -115,6 +117,9 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
             if let Some(name) = config {
                 spec["infrastructure"]["parametersRef"] =
                     json!({"group": "sluice.dev", "kind": "GatewayConfig", "name": name});
+            }
+            if let Some(scope) = default {
+                spec["defaultScope"] = json!(scope);
             }
             json!({"kind": "Gateway", "metadata": metadata, "spec": spec})
         },
@@ -176,8 +181,10 @@ pub(crate) fn route() -> impl Strategy<Value = Value> {
     let rule = ((path, method), prop::collection::vec(backend, 0..3));
     let rules = prop::collection::vec(rule, 1..3);
     let hosts = prop::collection::vec(host(), 1..3);
-    ((tenant(), name(), created), (gateways(), name(), section), hosts, rules).prop_map(
-        |((tenant, name, created), (gateways, gateway, section), hosts, rules)| {
+    // The one parent that it names, a default one beside it, or that alone.
+    let default = prop_oneof![4 => Just((true, false)), 1 => Just((true, true)), 1 => Just((false, true))];
+    ((tenant(), name(), created), (gateways(), name(), section), (hosts, default), rules).prop_map(
+        |((tenant, name, created), (gateways, gateway, section), (hosts, (named, default)), rules)| {
             let mut parent = json!({"name": gateway, "namespace": gateways});
             if let Some(section) = section {
                 parent["sectionName"] = json!(section);
@@ -200,7 +207,13 @@ pub(crate) fn route() -> impl Strategy<Value = Value> {
                 })
                 .collect();
             let hostnames: Vec<_> = hosts.into_iter().flatten().collect();
-            let spec = json!({"parentRefs": [parent], "hostnames": hostnames, "rules": rules});
+            let mut spec = json!({"hostnames": hostnames, "rules": rules});
+            if named {
+                spec["parentRefs"] = json!([parent]);
+            }
+            if default {
+                spec["useDefaultGateways"] = json!("All");
+            }
             let mut metadata = json!({"name": name, "namespace": tenant});
             if let Some(created) = created {
                 metadata["creationTimestamp"] = json!(created);
