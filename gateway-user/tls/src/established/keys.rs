@@ -47,7 +47,6 @@ impl Cipher {
 }
 
 /// A traffic secret of TLS 1.3 (RFC 8446 section 7.1), as long as the suite's hash.
-#[derive(Clone)]
 pub(crate) struct Secret {
     bytes: [u8; SECRET_MAX],
     len: u8,
