@@ -2,7 +2,7 @@
 {{- define "sluice.rightsInNamespaces" -}}
 # Resources that are served, and their endpoints.
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [gateways, httproutes, grpcroutes, tcproutes, tlsroutes, udproutes, referencegrants, backendtlspolicies]
+  resources: [gateways, listenersets, httproutes, grpcroutes, tcproutes, tlsroutes, udproutes, referencegrants, backendtlspolicies]
   verbs: [list, watch]
 - apiGroups: [sluice.dev]
   resources: [gatewayconfigs]
@@ -15,7 +15,7 @@
   verbs: [list, watch]
 # Statuses and Events.
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [gateways/status, httproutes/status, grpcroutes/status, tcproutes/status, tlsroutes/status, udproutes/status, backendtlspolicies/status]
+  resources: [gateways/status, listenersets/status, httproutes/status, grpcroutes/status, tcproutes/status, tlsroutes/status, udproutes/status, backendtlspolicies/status]
   verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -101,7 +101,7 @@ mod tests {
         };
         let tls =
             ListenerTls { certificates: valid.iter().map(certificate).collect(), ..ListenerTls::default() };
-        let id = ListenerId { gateway: ObjectName::new("edge", "gw"), listener: "https".to_owned() };
+        let id = ListenerId::of_gateway(ObjectName::new("edge", "gw"), "https");
         let listener = Listener {
             id,
             hostname: None,

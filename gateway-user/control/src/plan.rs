@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::{DiffItem, Endpoints};
 use gateway_steer::{Rejection, SteerPlan};
-use gateway_translate::{NodeReport, RejectedBind, RejectionReason, digests};
+use gateway_translate::{NodeReport, RejectedBind, RejectionReason, digests, set_digests};
 
 use crate::view::Live;
 
@@ -49,6 +49,7 @@ pub(crate) fn report(live: Option<&Live>, addresses: &[IpAddr]) -> NodeReport {
     NodeReport {
         generation: live.generation,
         gateways: digests(&live.ir),
+        listener_sets: set_digests(&live.ir),
         refused: refused.collect(),
         addresses: addresses.to_vec(),
     }

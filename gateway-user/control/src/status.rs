@@ -5,7 +5,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher as _};
 use std::sync::Arc;
 
-use gateway_api_types::{Condition, ConditionStatus, RouteStatus};
+use gateway_api_types::{Condition, ConditionStatus, ListenerStatus, RouteStatus};
 use gateway_ir::DiffItem;
 use gateway_translate::StatusSet;
 use jiff::Timestamp;
@@ -63,6 +63,12 @@ impl Since {
                 date(hash(&("listener", name, &listener.name)), &mut listener.conditions);
             }
         }
+        for (name, status) in &mut set.listener_sets {
+            date(hash(&("set", name)), &mut status.conditions);
+            for listener in &mut status.listeners {
+                date(hash(&("set listener", name, &listener.name)), &mut listener.conditions);
+            }
+        }
         let dated = set.routes.iter().map(|(name, status)| {
             let mut status = RouteStatus::clone(status);
             for parent in &mut status.parents {
@@ -92,6 +98,12 @@ fn each_list(set: &StatusSet, visit: &mut dyn FnMut(u64, &[Condition])) {
             visit(hash(&("listener", name, &listener.name)), &listener.conditions);
         }
     }
+    for (name, status) in &set.listener_sets {
+        visit(hash(&("set", name)), &status.conditions);
+        for listener in &status.listeners {
+            visit(hash(&("set listener", name, &listener.name)), &listener.conditions);
+        }
+    }
     for (name, status) in set.routes.iter() {
         for parent in &status.parents {
             let place = hash(&("route", name, &parent.parent_ref, &parent.controller_name));
@@ -106,11 +118,10 @@ fn are_same(one: &StatusSet, other: &StatusSet) -> bool {
         same_statuses(&one.conditions, &other.conditions)
     });
     let gateways = alike(&one.gateways, &other.gateways, |one, other| {
-        same_statuses(&one.conditions, &other.conditions)
-            && one.listeners.len() == other.listeners.len()
-            && one.listeners.iter().zip(&other.listeners).all(|(one, other)| {
-                one.name == other.name && same_statuses(&one.conditions, &other.conditions)
-            })
+        same_statuses(&one.conditions, &other.conditions) && same_listeners(&one.listeners, &other.listeners)
+    });
+    let sets = alike(&one.listener_sets, &other.listener_sets, |one, other| {
+        same_statuses(&one.conditions, &other.conditions) && same_listeners(&one.listeners, &other.listeners)
     });
     let is_same = |one: &RouteStatus, other: &RouteStatus| {
         one.parents.len() == other.parents.len()
@@ -124,13 +135,20 @@ fn are_same(one: &StatusSet, other: &StatusSet) -> bool {
         DiffItem::Update { old: (_, old), new: (_, new) } => is_same(old, new),
         DiffItem::Add(..) | DiffItem::Remove(..) => false,
     });
-    classes && gateways && routes.all(|same| same)
+    classes && gateways && sets && routes.all(|same| same)
 }
 
 /// True if two maps have the same keys with values that are alike.
 fn alike<K: Ord, V>(one: &BTreeMap<K, V>, other: &BTreeMap<K, V>, same: impl Fn(&V, &V) -> bool) -> bool {
     one.len() == other.len()
         && one.iter().zip(other).all(|((name, one), (key, other))| name == key && same(one, other))
+}
+
+fn same_listeners(one: &[ListenerStatus], other: &[ListenerStatus]) -> bool {
+    let same = |(one, other): (&ListenerStatus, &ListenerStatus)| {
+        one.name == other.name && same_statuses(&one.conditions, &other.conditions)
+    };
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 fn same_statuses(one: &[Condition], other: &[Condition]) -> bool {

@@ -4,6 +4,7 @@
 
 mod candidates;
 mod grants;
+mod holder;
 mod loss;
 mod losses;
 mod remedies;

@@ -1,6 +1,8 @@
 //! Reasons for which a route that could have taken a request has not.
 
-use gateway_api_types::{Condition, ConditionStatus, GATEWAY_GROUP, ObjectKey, ParentReference};
+mod parents;
+
+use gateway_api_types::{Condition, ConditionStatus, Kind, ObjectKey, ParentReference};
 use gateway_ir::order::{Clause, HostRank, Rank, deciding};
 use gateway_ir::{Bind, Listener, MatchHostname, ObjectName, Route, RouteId, RouteKind};
 use gateway_snapshot::ExplainedHit;
@@ -8,6 +10,7 @@ use gateway_translate::condition_type::is_fault_if_true;
 
 use crate::Lookup;
 use crate::candidates::Candidate;
+use crate::holder;
 use crate::loss::{Loss, LossReason};
 use crate::remedies;
 
@@ -34,84 +37,6 @@ impl Lookup<'_> {
         losses
     }
 
-    /// The parents that it names, where they are none of ours or do not let it in.
-    fn of_parents(&self, route: &RouteId) -> Vec<Loss> {
-        let parents = self.parents(route);
-        if parents.is_empty() {
-            if self.translation.status.routes.get(route).is_some_and(|status| !status.parents.is_empty()) {
-                // A default Gateway has taken it.
-                return Vec::new();
-            }
-            let loss = Loss::new(
-                LossReason::NoParent,
-                "parentRefs: it names no Gateway, and no default Gateway lets it in",
-            );
-            return vec![loss.with(remedies::another_parent(self, route, None))];
-        }
-        let of = |(at, parent): (usize, &ParentReference)| self.of_parent(route, at, parent);
-        parents.iter().enumerate().filter_map(of).collect()
-    }
-
-    fn of_parent(&self, route: &RouteId, at: usize, parent: &ParentReference) -> Option<Loss> {
-        let field = format!("parentRefs[{at}]");
-        if (&*parent.group, &*parent.kind) != (GATEWAY_GROUP, "Gateway") {
-            let message = format!("{field}: a {} lets nothing in here, only a Gateway does", parent.kind);
-            let loss = Loss::new(LossReason::ParentKind, message);
-            return Some(loss.with(remedies::another_parent(self, route, Some(at))));
-        }
-        let name = gateway_of(route, parent);
-        let key = ObjectKey::new(&*name.namespace, &*name.name);
-        let Some(gateway) = self.resources.gateways.get(&key) else {
-            let loss = Loss::new(LossReason::ParentMissing, self.missing(route, &field, &name));
-            return Some(loss.with(remedies::another_parent(self, route, Some(at))));
-        };
-        if !self.translation.status.gateways.contains_key(&name) {
-            let class = &gateway.spec.gateway_class_name;
-            let of = self.resources.gateway_classes.get(&ObjectKey::new("", &**class));
-            let controller = of.map_or_else(
-                || "which does not exist".to_owned(),
-                |class| format!("which is of {}", class.spec.controller_name),
-            );
-            let message = format!("{field}: Gateway \"{name}\" has GatewayClass {class:?}, {controller}");
-            let loss = Loss::new(LossReason::ParentForeign, message);
-            return Some(loss.with(remedies::another_parent(self, route, Some(at))));
-        }
-        let status = self.translation.status.routes.get(route)?;
-        let own = status.parents.iter().find(|one| one.parent_ref == *parent)?;
-        let refused = own
-            .conditions
-            .iter()
-            .find(|one| one.type_ == "Accepted" && one.status == ConditionStatus::False)?;
-        let (reason, remedy) = match &*refused.reason {
-            "NoMatchingParent" => {
-                (LossReason::NoMatchingParent, remedies::another_parent(self, route, Some(at)))
-            }
-            "NotAllowedByListeners" => {
-                (LossReason::NotAllowed, remedies::leave(self, route, gateway, parent))
-            }
-            "NoMatchingListenerHostname" => {
-                (LossReason::NoMatchingHostname, remedies::another_parent(self, route, Some(at)))
-            }
-            _ => (LossReason::NotAccepted, None),
-        };
-        Some(Loss::new(reason, &*refused.message).with(remedy))
-    }
-
-    /// The finding about a Gateway that is not there: it names the one that was meant.
-    fn missing(&self, route: &RouteId, field: &str, name: &ObjectName) -> String {
-        let is_meant = |one: &&gateway_translate::Diagnostic| {
-            one.field == field
-                && one.object.kind.to_string() == route.kind.as_str()
-                && (&*one.object.key.namespace, &*one.object.key.name)
-                    == (&*route.object.namespace, &*route.object.name)
-        };
-        let finding = self.translation.diagnostics.iter().find(is_meant);
-        finding.map_or_else(
-            || format!("{field}: no Gateway \"{name}\""),
-            |one| format!("{field}: {}", one.message),
-        )
-    }
-
     /// Conditions of its parents that say more than that it is not attached, such as the loss of a host to another namespace.
     fn of_conditions(&self, route: &RouteId) -> Vec<Loss> {
         let status = self.translation.status.routes.get(route);
@@ -121,13 +46,13 @@ impl Lookup<'_> {
         wrong.map(|one| Loss::new(LossReason::Condition, format!("{}: {}", one.type_, one.message))).collect()
     }
 
-    /// Listeners of its Gateways that are not served.
+    /// Listeners of its parents that are not served.
     fn of_listeners(&self, route: &RouteId) -> Vec<Loss> {
         let mut losses: Vec<Loss> = Vec::new();
         for parent in self.parents(route) {
             let name = gateway_of(route, parent);
-            let Some(status) = self.translation.status.gateways.get(&name) else { continue };
-            for listener in &status.listeners {
+            let kind = if parent.is_listener_set() { Kind::ListenerSet } else { Kind::Gateway };
+            for listener in holder::statuses(&self.translation.status, kind, &name) {
                 for one in listener.conditions.iter().filter(|one| is_wrong(one)) {
                     let message = format!(
                         "listener {name}/{} is not served: {}: {}",
@@ -222,7 +147,7 @@ impl Lookup<'_> {
     }
 }
 
-/// The Gateway that a parent names.
+/// The name that a parent has.
 fn gateway_of(route: &RouteId, parent: &ParentReference) -> ObjectName {
     ObjectName::new(parent.namespace.as_deref().unwrap_or(&route.object.namespace), &*parent.name)
 }

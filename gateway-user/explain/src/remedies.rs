@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use gateway_api_types::{
-    FromNamespaces, GATEWAY_GROUP, Gateway, Kind, LabelSelector, LabelSelectorRequirement, Object, ObjectKey,
-    ParentReference,
+    AllowedListeners, FromNamespaces, GATEWAY_GROUP, Gateway, Kind, LabelSelector, LabelSelectorRequirement,
+    ListenerNamespaces, Object, ObjectKey, ParentReference,
 };
 use gateway_ir::{RouteId, RouteKind};
 
 use crate::Lookup;
+use crate::holder::Holder;
 use crate::loss::Remedy;
 
 /// The label that each namespace has of itself.
@@ -18,11 +19,15 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// others. `None` if no listener takes the host, or a parent names it already.
 pub(crate) fn another_parent(lookup: &Lookup<'_>, route: &RouteId, at: Option<usize>) -> Option<Remedy> {
     let taker = &lookup.explanation.listener.as_ref()?.id;
+    let (kind, name) = match &taker.set {
+        Some(set) => (Kind::ListenerSet, set),
+        None => (Kind::Gateway, &taker.gateway),
+    };
     let parent = ParentReference {
         group: GATEWAY_GROUP.to_owned(),
-        kind: Kind::Gateway.to_string(),
-        namespace: Some(taker.gateway.namespace.to_string()),
-        name: taker.gateway.name.to_string(),
+        kind: kind.to_string(),
+        namespace: Some(name.namespace.to_string()),
+        name: name.name.to_string(),
         section_name: Some(taker.listener.clone()),
         port: None,
     };
@@ -31,9 +36,10 @@ pub(crate) fn another_parent(lookup: &Lookup<'_>, route: &RouteId, at: Option<us
         return None;
     }
     let at = at.unwrap_or(parents.len());
+    let shown_kind = if taker.set.is_some() { format!("kind: {kind}, ") } else { String::new() };
     let text = format!(
-        "parentRefs[{at}]: {{name: {}, namespace: {}, sectionName: {}}}",
-        parent.name, taker.gateway.namespace, taker.listener
+        "parentRefs[{at}]: {{{shown_kind}name: {}, namespace: {}, sectionName: {}}}",
+        name.name, name.namespace, taker.listener
     );
     match parents.get_mut(at) {
         Some(there) => *there = parent,
@@ -59,12 +65,12 @@ fn with_parents(lookup: &Lookup<'_>, route: &RouteId, parents: Vec<ParentReferen
     }
 }
 
-/// The change that has a listener of a Gateway let the namespace in: its labels where the listener asks for some, else the
-/// listener. `None` where kinds are what it does not let in.
+/// The change that has a listener of a Gateway or ListenerSet let the namespace in: its labels where the listener asks for some,
+/// else the listener. `None` where kinds are what it does not let in.
 pub(crate) fn leave(
     lookup: &Lookup<'_>,
     route: &RouteId,
-    gateway: &Gateway,
+    holder: Holder<'_>,
     parent: &ParentReference,
 ) -> Option<Remedy> {
     let section = parent.section_name.as_deref().filter(|name| !name.is_empty());
@@ -72,9 +78,9 @@ pub(crate) fn leave(
         section.is_none_or(|name| name == listener.name)
             && parent.port.is_none_or(|port| port == listener.port)
     };
-    let at = gateway.spec.listeners.iter().position(is_meant)?;
-    let listener = gateway.spec.listeners.get(at)?;
-    if !allows_kind(lookup, route, gateway, &listener.name) {
+    let at = holder.listeners().iter().position(is_meant)?;
+    let listener = holder.listeners().get(at)?;
+    if !holder.allows_kind(lookup, route, &listener.name) {
         return None;
     }
     let namespaces = &listener.allowed_routes.namespaces;
@@ -82,35 +88,48 @@ pub(crate) fn leave(
     match (namespaces.from, &namespaces.selector) {
         (FromNamespaces::Selector, Some(selector)) => labelled(lookup, namespace, selector),
         (FromNamespaces::Same, _) => {
-            let own = gateway.metadata.namespace.clone().unwrap_or_default();
-            let values = vec![own, namespace.to_string()];
-            let text = format!(
-                "Gateway listeners[{at}].allowedRoutes.namespaces: {{from: Selector, selector: {{matchExpressions: \
-                 [{{key: {NAME_LABEL}, operator: In, values: [{}]}}]}}}}",
-                values.join(", ")
-            );
-            let mut changed = gateway.clone();
-            let allowed = &mut changed.spec.listeners.get_mut(at)?.allowed_routes.namespaces;
-            let only = LabelSelectorRequirement { key: NAME_LABEL.into(), operator: "In".into(), values };
-            allowed.from = FromNamespaces::Selector;
-            allowed.selector =
-                Some(LabelSelector { match_expressions: vec![only], ..LabelSelector::default() });
-            Some(Remedy { text, object: Object::Gateway(Arc::new(changed)) })
+            let values = vec![holder.name().namespace, namespace.to_string()];
+            let kind = holder.kind();
+            let text = format!("{kind} listeners[{at}].allowedRoutes.namespaces: {}", by_name_text(&values));
+            let object = holder.changed(at, |allowed| {
+                allowed.from = FromNamespaces::Selector;
+                allowed.selector = Some(by_name(values));
+            })?;
+            Some(Remedy { text, object })
         }
         _ => None,
     }
 }
 
-/// True if the listener lets routes of that kind in, as its status says.
-fn allows_kind(lookup: &Lookup<'_>, route: &RouteId, gateway: &Gateway, listener: &str) -> bool {
-    let name = gateway_ir::ObjectName::new(
-        gateway.metadata.namespace.as_deref().unwrap_or_default(),
-        gateway.metadata.name.as_deref().unwrap_or_default(),
-    );
-    let status = lookup.translation.status.gateways.get(&name);
-    let listeners = status.into_iter().flat_map(|status| &status.listeners);
-    let kinds = listeners.filter(|one| one.name == listener).flat_map(|one| &one.supported_kinds);
-    kinds.into_iter().any(|kind| kind.kind == route.kind.as_str())
+/// The change that has a Gateway let the ListenerSets of a namespace in: its labels where the Gateway asks for some, else
+/// `allowedListeners`.
+pub(crate) fn let_in(lookup: &Lookup<'_>, gateway: &Gateway, namespace: &str) -> Option<Remedy> {
+    let allowed = gateway.spec.allowed_listeners.as_ref().map(|allowed| &allowed.namespaces);
+    let own = || gateway.metadata.namespace.clone().unwrap_or_default();
+    let values = match allowed.map(|allowed| (allowed.from, &allowed.selector)) {
+        Some((FromNamespaces::Selector, Some(selector))) => return labelled(lookup, namespace, selector),
+        Some((FromNamespaces::Same, _)) => vec![own(), namespace.to_owned()],
+        None | Some((FromNamespaces::None, _)) => vec![namespace.to_owned()],
+        Some((FromNamespaces::All | FromNamespaces::Selector, _)) => return None,
+    };
+    let text = format!("Gateway allowedListeners.namespaces: {}", by_name_text(&values));
+    let mut changed = gateway.clone();
+    let namespaces = ListenerNamespaces { from: FromNamespaces::Selector, selector: Some(by_name(values)) };
+    changed.spec.allowed_listeners = Some(AllowedListeners { namespaces });
+    Some(Remedy { text, object: Object::Gateway(Arc::new(changed)) })
+}
+
+/// The selector of namespaces by their names.
+fn by_name(values: Vec<String>) -> LabelSelector {
+    let only = LabelSelectorRequirement { key: NAME_LABEL.into(), operator: "In".into(), values };
+    LabelSelector { match_expressions: vec![only], ..LabelSelector::default() }
+}
+
+fn by_name_text(values: &[String]) -> String {
+    format!(
+        "{{from: Selector, selector: {{matchExpressions: [{{key: {NAME_LABEL}, operator: In, values: [{}]}}]}}}}",
+        values.join(", ")
+    )
 }
 
 /// The Namespace with the labels that a selector asks for. `None` if it is not among the resources, or has them.

@@ -19,7 +19,7 @@ use gateway_translate::{RegexLimits, TranslateOptions, translate};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
-use world::{distinct, gateway, grant, grpc_route, namespace, object, route, service, set};
+use world::{distinct, gateway, grant, grpc_route, listener_set, namespace, object, route, service, set};
 
 /// Most remedies that one route needs: a parent, a label, a listener, each for every parent.
 const REMEDIES_MAX: usize = 12;
@@ -152,7 +152,7 @@ fn worlds() -> impl Strategy<Value = (ResourceSet, Wanted)> {
     let first = json!({
         "kind": "Gateway",
         "metadata": {"name": "one", "namespace": "gateways"},
-        "spec": {"gatewayClassName": "sluice", "listeners": [{
+        "spec": {"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}}, "listeners": [{
             "name": "l0", "port": 80, "protocol": "HTTP",
             "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "yes"}}}},
         }]},
@@ -162,7 +162,7 @@ fn worlds() -> impl Strategy<Value = (ResourceSet, Wanted)> {
         gateway
     });
     let many = (
-        prop::collection::vec(open, 0..2),
+        (prop::collection::vec(open, 0..2), prop::collection::vec(listener_set(), 0..3)),
         prop::collection::vec((prop_oneof![3 => route(), 1 => grpc_route()], 0..3_usize), 2..9),
         prop::collection::vec(namespace(), 0..4),
         prop::collection::vec(service(), 0..4),
@@ -171,7 +171,7 @@ fn worlds() -> impl Strategy<Value = (ResourceSet, Wanted)> {
     );
     let tenants = ["a", "b"]
         .map(|name| json!({"kind": "Namespace", "metadata": {"name": name, "labels": {"team": "yes"}}}));
-    let objects = many.prop_map(move |(gateways, routes, namespaces, services, grants, others)| {
+    let objects = many.prop_map(move |((gateways, sets), routes, namespaces, services, grants, others)| {
         let routes = routes.into_iter().map(|(mut route, meets)| {
             if meets > 0 {
                 route["spec"]["parentRefs"] = json!([{"name": "one", "namespace": "gateways"}]);
@@ -183,7 +183,7 @@ fn worlds() -> impl Strategy<Value = (ResourceSet, Wanted)> {
             route
         });
         let fixed = [vec![first.clone()], if grants.is_empty() { tenants.to_vec() } else { Vec::new() }];
-        let all = [fixed.concat(), gateways, routes.collect(), namespaces, services, grants, others];
+        let all = [fixed.concat(), gateways, sets, routes.collect(), namespaces, services, grants, others];
         set(&distinct(all.concat()))
     });
     (objects, wanted())

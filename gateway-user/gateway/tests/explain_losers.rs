@@ -208,3 +208,65 @@ fn routes_that_do_not_want_a_request_are_not_told() {
     assert!(said.contains("HTTPRoute team1/cart rules[0]"), "{said}");
     assert!(!said.contains("could take it"), "{said}");
 }
+
+/// A set of team 1 for a Gateway that lets in what `allowed` says, and a route of it.
+fn with_set(allowed: &str) -> [String; 2] {
+    let set = format!(
+        "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: sets, namespace: ingress}}
+spec:
+  gatewayClassName: sluice
+  {allowed}
+  listeners: [{{name: own, protocol: HTTP, port: 80, hostname: sets.example}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {{name: more, namespace: team1}}
+spec:
+  parentRef: {{name: sets, namespace: ingress}}
+  listeners:
+  - {{name: shop, protocol: HTTP, port: 80, hostname: shop.example.com}}
+"
+    );
+    [set, route("cart", "{kind: ListenerSet, name: more}", "", CART)]
+}
+
+#[test]
+fn listeners_of_sets_are_named_and_the_leave_that_a_set_has_not() {
+    let all = with_set("allowedListeners: {namespaces: {from: All}}");
+    expect(
+        &all,
+        &[
+            "ingress/sets/team1/more/shop",
+            "HTTPRoute team1/cart rules[0] matches[0] (PathPrefix /cart) takes the request",
+        ],
+    );
+    expect(
+        &with_set("allowedListeners: {namespaces: {from: Selector, selector: {matchLabels: {sets: 'yes'}}}}"),
+        &[
+            "parentRefs[0]: ListenerSet \"team1/more\" is not accepted: parentRef: Gateway \"ingress/sets\" allows ListenerSets by \
+             the labels of their namespaces: of \"team1\" label sets is missing, and must be \"yes\"\n",
+            "kubectl label --overwrite namespace team1 sets=yes",
+        ],
+    );
+    expect(
+        &with_set(""),
+        &[
+            "Gateway \"ingress/sets\" allows no ListenerSets",
+            "Gateway allowedListeners.namespaces: {from: Selector, selector: {matchExpressions: [{key: kubernetes.io/metadata.name, \
+             operator: In, values: [team1]}]}}",
+        ],
+    );
+    // The listener that takes the host is the set's, and another route could name it.
+    let [set, of_set] = with_set("allowedListeners: {namespaces: {from: All}}");
+    let other = route("zz-other", "{name: hosts, sectionName: admin}", "", CART);
+    expect(
+        &[set, of_set, other],
+        &["parentRefs[1]: {kind: ListenerSet, name: more, namespace: team1, sectionName: shop}"],
+    );
+    let slip = route("cart", "{kind: ListenerSet, name: moer}", "", CART);
+    let [set, _] = with_set("allowedListeners: {namespaces: {from: All}}");
+    expect(&[set, slip], &["parentRefs[0]: no ListenerSet \"team1/moer\"; did you mean \"team1/more\"?\n"]);
+}

@@ -53,18 +53,77 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// One listener of one Gateway.
+/// One listener of one Gateway, or of a ListenerSet that joins it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "WrittenId", into = "WrittenId")]
 pub struct ListenerId {
-    /// The Gateway that the listener belongs to.
+    /// The Gateway that serves the listener.
     pub gateway: ObjectName,
-    /// The listener's `name`, unique within its Gateway.
+    /// The ListenerSet that it is written in; `None` for one of the Gateway itself, which come first in order.
+    pub set: Option<ObjectName>,
+    /// The listener's `name`, unique within its Gateway or its set.
     pub listener: String,
 }
 
+impl ListenerId {
+    /// A listener that is written in the Gateway itself.
+    pub fn of_gateway(gateway: ObjectName, listener: impl Into<String>) -> Self {
+        Self { gateway, set: None, listener: listener.into() }
+    }
+
+    /// The namespace of the object that it is written in.
+    pub fn namespace(&self) -> &str {
+        &self.set.as_ref().unwrap_or(&self.gateway).namespace
+    }
+
+    /// True if both are written in one object.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        (&self.gateway, &self.set) == (&other.gateway, &other.set)
+    }
+
+    /// Its name among all of its Gateway: `https`, or `shop/hosts/https` for one of ListenerSet `shop/hosts`. No name has a `/`.
+    pub fn within_gateway(&self) -> String {
+        match &self.set {
+            Some(set) => format!("{set}/{}", self.listener),
+            None => self.listener.clone(),
+        }
+    }
+}
+
+/// A listener's id as it is written: with the name within its Gateway. A node of a version that knows no sets takes that for a
+/// name like any other, and never for that of the Gateway's own listener.
+#[derive(Serialize, Deserialize)]
+struct WrittenId {
+    gateway: ObjectName,
+    listener: String,
+}
+
+impl From<ListenerId> for WrittenId {
+    fn from(id: ListenerId) -> Self {
+        Self { listener: id.within_gateway(), gateway: id.gateway }
+    }
+}
+
+impl From<WrittenId> for ListenerId {
+    fn from(WrittenId { gateway, listener }: WrittenId) -> Self {
+        let mut parts = listener.splitn(3, '/');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(namespace), Some(set), Some(name)) => {
+                Self { gateway, set: Some(ObjectName::new(namespace, set)), listener: name.to_owned() }
+            }
+            _ => Self { gateway, set: None, listener },
+        }
+    }
+}
+
+/// `edge/shared/https`, or `edge/shared/shop/hosts/https` for a listener of ListenerSet `shop/hosts`.
 impl fmt::Display for ListenerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.gateway, self.listener)
+        write!(f, "{}/", self.gateway)?;
+        if let Some(set) = &self.set {
+            write!(f, "{set}/")?;
+        }
+        f.write_str(&self.listener)
     }
 }
 
@@ -242,6 +301,21 @@ impl fmt::Display for ClusterKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_of_sets_are_written_and_read_and_come_behind_those_of_the_gateway() {
+        let own = ListenerId::of_gateway(ObjectName::new("edge", "shared"), "https");
+        let of_set = ListenerId { set: Some(ObjectName::new("shop", "hosts")), ..own.clone() };
+        assert!(own < of_set && !own.is_beside(&of_set));
+        assert_eq!((own.namespace(), of_set.namespace()), ("edge", "shop"));
+        assert_eq!(of_set.to_string(), "edge/shared/shop/hosts/https");
+        for (id, name) in [(own, "https"), (of_set, "shop/hosts/https")] {
+            let text = serde_json::to_string(&id).unwrap();
+            let gateway = r#"{"gateway":{"namespace":"edge","name":"shared"},"listener":""#;
+            assert_eq!(text, format!("{gateway}{name}\"}}"));
+            assert_eq!(serde_json::from_str::<ListenerId>(&text).unwrap(), id);
+        }
+    }
 
     #[test]
     fn alphabetical_order_is_that_of_the_joined_text() {

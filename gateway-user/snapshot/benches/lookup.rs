@@ -76,7 +76,7 @@ fn ir(shape: Shape, size: usize) -> Ir {
         let hostnames: Arc<[_]> = [MatchHostname { effective: hostname.clone(), original: hostname }].into();
         (id.clone(), hostnames)
     });
-    let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: "http".into() };
+    let id = ListenerId::of_gateway(ObjectName::new("ingress", "shared"), "http");
     let listener = Listener {
         id,
         hostname: None,

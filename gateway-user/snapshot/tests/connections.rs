@@ -70,10 +70,7 @@ impl World {
                     (id(name), all.collect::<Arc<[_]>>())
                 });
             Listener {
-                id: ListenerId {
-                    gateway: ObjectName::new("ingress", "shared"),
-                    listener: PATTERNS[*pattern].into(),
-                },
+                id: ListenerId::of_gateway(ObjectName::new("ingress", "shared"), PATTERNS[*pattern]),
                 routes: routes.filter(|(_, hostnames)| !hostnames.is_empty()).collect(),
                 hostname,
                 serve: *serve,

@@ -143,9 +143,12 @@ pub struct Ack {
     /// Error that keeps the version from being live.
     #[prost(string, tag = "8")]
     pub error: String,
+    /// ListenerSets that it serves, with their digests.
+    #[prost(message, repeated, tag = "9")]
+    pub listener_sets: Vec<ServedGateway>,
 }
 
-/// A Gateway that is served.
+/// A Gateway, or a ListenerSet, that is served.
 #[derive(Clone, PartialEq, Message)]
 pub struct ServedGateway {
     /// Its namespace.

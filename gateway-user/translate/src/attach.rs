@@ -10,13 +10,14 @@ use crate::Severity;
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
+use crate::parent::ParentKey;
 use crate::read::{Parent, Reader};
 use crate::reason;
 use crate::route::Route;
 use crate::suggest::{self, SearchBudget};
 use crate::view;
 
-/// The result for one parentRef to a Gateway of ours.
+/// The result for one parentRef to a Gateway of ours, or to a ListenerSet that names one.
 #[derive(Debug)]
 pub(crate) struct ParentState<'a> {
     pub(crate) reference: Cow<'a, ParentReference>,
@@ -27,7 +28,7 @@ pub(crate) struct ParentState<'a> {
 /// The results for all parentRefs of a route.
 #[derive(Debug)]
 pub(crate) struct Parents<'a> {
-    /// Those to Gateways of ours.
+    /// Those that are ours.
     pub(crate) ours: Vec<ParentState<'a>>,
     /// The first that names no Gateway, but nearly one of ours: whose, and what to tell the route's owner.
     pub(crate) missing: Option<(ObjectName, String)>,
@@ -38,8 +39,8 @@ pub(crate) struct Parents<'a> {
 pub(crate) struct Attachment {
     /// Index of the parentRef among those that are ours, as in the route's status.
     pub(crate) parent: u32,
-    /// The Gateway.
-    pub(crate) gateway: ObjectName,
+    /// The object with the listener.
+    pub(crate) at: ParentKey,
     /// Index of the listener in it.
     pub(crate) listener: usize,
     /// The hosts it is served on there; never empty.
@@ -63,15 +64,21 @@ pub(crate) fn parents<'a>(
             // A mesh's business.
             continue;
         }
-        if !reference.is_gateway() {
-            let message =
-                format!("parents of kind {} are not served here; supported: Gateway", reference.kind);
+        if !reference.is_gateway() && !reference.is_listener_set() {
+            let message = format!(
+                "parents of kind {} are not served here; supported: Gateway, ListenerSet",
+                reference.kind
+            );
             diagnostics.push(Severity::Warning, &object, &format!("{field}.kind"), &message);
             continue;
         }
         let namespace = reference.namespace.as_deref().unwrap_or(&id.object.namespace);
         let parent = ObjectName::new(namespace, &*reference.name);
-        match reader.gateway(&parent) {
+        let key = match reference.is_listener_set() {
+            true => ParentKey::ListenerSet(parent),
+            false => ParentKey::Gateway(parent),
+        };
+        match reader.parent(&key) {
             Parent::Ours(gateway) => {
                 let outcome = attach(reader, gateway, reference, &id, hostnames, &field);
                 if let Err(error) = &outcome {
@@ -81,9 +88,11 @@ pub(crate) fn parents<'a>(
             }
             Parent::Foreign => {}
             Parent::Missing => {
-                let message = no_gateway(reader, &parent);
+                let message = no_parent(reader, &key);
                 diagnostics.push(Severity::Error, &object, &field, &message);
-                missing = missing.or_else(|| near_one_of_ours(reader, parent, &field));
+                if let ParentKey::Gateway(parent) = key {
+                    missing = missing.or_else(|| near_one_of_ours(reader, parent, &field));
+                }
             }
         }
     }
@@ -129,7 +138,7 @@ fn defaults(
         if parents.iter().any(|parent| is_whole(&parent.reference, name, &id)) {
             continue;
         }
-        let Parent::Ours(gateway) = reader.gateway(name) else { continue };
+        let Parent::Ours(gateway) = reader.parent(&ParentKey::Gateway((*name).clone())) else { continue };
         match attach(reader, gateway, &reference, &id, hostnames, FIELD) {
             Ok(attachments) => push(parents, Cow::Owned(reference), Ok(attachments)),
             Err(error) => {
@@ -151,7 +160,7 @@ fn defaults(
 fn is_whole(reference: &ParentReference, gateway: &ObjectName, route: &RouteId) -> bool {
     let namespace = reference.namespace.as_deref().unwrap_or(&route.object.namespace);
     let is_part = reference.section_name.is_some() || reference.port.is_some();
-    !is_part && namespace == &*gateway.namespace && reference.name == *gateway.name
+    reference.is_gateway() && !is_part && namespace == &*gateway.namespace && reference.name == *gateway.name
 }
 
 fn attach(
@@ -162,11 +171,15 @@ fn attach(
     hostnames: &[Hostname],
     field: &str,
 ) -> Result<Vec<Attachment>, ConfigError> {
+    if let (Some(error), true) = (&gateway.refused, gateway.set.is_some()) {
+        let message = format!("{} is not accepted: {error}", gateway.key);
+        return Err(ConfigError::new(reason::NO_MATCHING_PARENT, field, message));
+    }
     let listeners = gateway.listeners.as_slice();
     let selected: Vec<_> =
         listeners.iter().enumerate().filter(|(_, listener)| selects(reference, listener)).collect();
     if selected.is_empty() {
-        return Err(no_listener(reference, listeners, field, &reader.budget));
+        return Err(no_listener(reference, gateway, field, &reader.budget));
     }
     let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
     for (index, listener) in selected {
@@ -183,8 +196,8 @@ fn attach(
         .iter()
         .filter_map(|(index, listener)| {
             let hostnames = effective(listener.hostname.as_ref(), hostnames).into();
-            let gateway = gateway.name.clone();
-            let attachment = Attachment { parent: 0, gateway, listener: *index, hostnames };
+            let at = gateway.key.clone();
+            let attachment = Attachment { parent: 0, at, listener: *index, hostnames };
             (!attachment.hostnames.is_empty()).then_some(attachment)
         })
         .collect();
@@ -237,10 +250,14 @@ fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
     rank(a) > rank(b)
 }
 
-fn no_gateway(reader: &Reader<'_, '_>, wanted: &ObjectName) -> String {
-    let known = reader.gateway_names();
-    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true, &reader.budget);
-    format!("no Gateway \"{wanted}\"{hint}")
+fn no_parent(reader: &Reader<'_, '_>, wanted: &ParentKey) -> String {
+    let known = match wanted {
+        ParentKey::Gateway(_) => reader.gateway_names(),
+        ParentKey::ListenerSet(_) => reader.listener_set_names(),
+    };
+    let name = wanted.name();
+    let hint = suggest::did_you_mean_object((&name.namespace, &name.name), &known, true, &reader.budget);
+    format!("no {wanted}{hint}")
 }
 
 /// The Gateway that is missing, and what to tell of it if one of ours was probably meant.
@@ -259,10 +276,11 @@ fn near_one_of_ours(
 
 fn no_listener(
     reference: &ParentReference,
-    listeners: &[ListenerState<'_>],
+    gateway: &GatewayState<'_>,
     field: &str,
     budget: &SearchBudget,
 ) -> ConfigError {
+    let (listeners, kind) = (gateway.listeners.as_slice(), gateway.key.kind());
     let names = || listeners.iter().map(|listener| listener.spec.name.as_str());
     let section = reference.section_name.as_deref().filter(|name| !name.is_empty());
     let (field, message) = match (section, reference.port) {
@@ -278,7 +296,7 @@ fn no_listener(
             None => (
                 format!("{field}.sectionName"),
                 format!(
-                    "the Gateway has no listener {section:?}{}",
+                    "the {kind} has no listener {section:?}{}",
                     suggest::did_you_mean(section, names(), budget)
                 ),
             ),
@@ -289,7 +307,7 @@ fn no_listener(
             ports.dedup();
             let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
             let message = format!(
-                "the Gateway has no listener on port {}; it has {}",
+                "the {kind} has no listener on port {}; it has {}",
                 port.unwrap_or_default(),
                 ports.join(", ")
             );

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_api_types::{GATEWAY_GROUP, ObjectKey, SecretObjectReference};
+use gateway_api_types::{ObjectKey, SecretObjectReference};
 use gateway_ir::{Certificate, ObjectName, PrivateKey};
 use gateway_tls::{Identity, ParsedIdentity, Staple};
 use k8s_openapi::api::core::v1::Secret;
@@ -62,7 +62,7 @@ impl Certificates {
         self.known.retain(|_, known| known.used == self.round);
     }
 
-    /// The certificate of one reference of a Gateway in `namespace`, and notes on it. `field` is its place,
+    /// The certificate of one reference of `from`, and notes on it. `field` is its place,
     /// for messages. Permission comes before existence: nothing is told about what is not allowed.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Certificates {
     pub(crate) fn resolve(
         &mut self,
         view: &View<'_>,
-        namespace: &str,
+        from: Referrer<'_>,
         reference: &SecretObjectReference,
         field: &str,
     ) -> Result<CertificateWithNotes, ConfigError> {
@@ -82,15 +82,15 @@ impl Certificates {
                 reference.kind
             )));
         }
+        let Referrer { kind, namespace, .. } = from;
         let target = reference.namespace.as_deref().unwrap_or(namespace);
         let name = reference.name.as_str();
-        let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace };
         if !view.grants.allow(from, Referent { group: "", kind: "Secret", namespace: target, name }) {
             return Err(ConfigError::new(
                 reason::REF_NOT_PERMITTED,
                 field,
                 format!(
-                    "no ReferenceGrant in namespace {target:?} allows Gateways of {namespace:?} to refer to \
+                    "no ReferenceGrant in namespace {target:?} allows {kind}s of {namespace:?} to refer to \
                      Secret {name:?}"
                 ),
             ));

@@ -1,5 +1,7 @@
 //! Changes between one set of resources and the next, as the reads whose result may differ now.
 
+mod sets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,10 +16,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::age;
 use crate::gateway::GatewayState;
-use crate::read::{Read, find_gateway, is_default};
+use crate::parent::ParentKey;
+use crate::read::{Read, find_parent, is_default};
 use crate::route::{self, Route};
 use crate::slice;
 use crate::view::{self, View};
+use sets::SetSummary;
 
 /// The objects of the last translation, as far as routes and clusters are made of them.
 #[derive(Debug, Default)]
@@ -35,6 +39,7 @@ pub(crate) struct PreviousObjects {
     /// Routes of any controller that have expressions.
     expressive: BTreeSet<RouteId>,
     gateways: BTreeMap<ObjectKey, GatewaySummary>,
+    listener_sets: BTreeMap<ObjectKey, SetSummary>,
     namespace_names: BTreeSet<String>,
 }
 
@@ -79,6 +84,7 @@ impl PreviousObjects {
             self.services(resources, &mut changes),
             self.routes(resources, &mut changes),
             self.gateways(resources, gateways, &mut changes),
+            self.listener_sets(resources, gateways, &mut changes),
         ];
         if listed.contains(&true) && !view.namespaces().iter().copied().eq(&self.namespace_names) {
             self.namespace_names = view.namespaces().iter().map(|name| (*name).to_owned()).collect();
@@ -150,7 +156,7 @@ impl PreviousObjects {
         changes: &mut Changes,
     ) -> bool {
         let summary = |object: &Arc<Gateway>| {
-            let ours = find_gateway(gateways, &view::name_of(&object.metadata));
+            let ours = find_parent(gateways, &ParentKey::Gateway(view::name_of(&object.metadata)));
             let serves = |(_, gateway): (usize, &GatewayState<'_>)| {
                 gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect()
             };

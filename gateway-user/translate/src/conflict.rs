@@ -4,10 +4,10 @@
 //! (`GatewaySpec. listeners`, "Handling indistinct Listeners"). Across Gateways that share an address the
 //! older Gateway keeps what it has and the younger one's listener is Conflicted, so that nobody takes traffic
 //! away from somebody else by creating an object; that is the precedence GEP-1713 gives listeners of several
-//! owners. See decision 080.
+//! owners. ListenerSets are ordered in among the Gateways by [`GatewayState::precedence`]. See decisions 080 and 337.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use gateway_api_types::ProtocolType;
 use gateway_ir::{BindAddress, Hostname, ListenerId, Opening, Serve, Transport};
@@ -15,7 +15,8 @@ use gateway_ir::{BindAddress, Hostname, ListenerId, Opening, Serve, Transport};
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
-use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason, view};
+use crate::parent::{ParentKey, listener_text};
+use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason};
 
 /// Most addresses of others that are named for one listener.
 const KEPT_APART_MAX: usize = 4;
@@ -29,6 +30,8 @@ type Port = (u16, Transport);
 struct Claim {
     opening: Opening,
     hosts: BTreeMap<Option<Hostname>, ListenerId>,
+    /// The first listener of the Gateways of each namespace: sets bring thousands, which are not gone through.
+    first: BTreeMap<Arc<str>, ListenerId>,
     /// The listener that takes handshakes without a server name.
     nameless: Option<Nameless>,
 }
@@ -49,24 +52,15 @@ pub(crate) fn resolve(
     for gateway in gateways.iter_mut() {
         within(&mut gateway.listeners);
     }
-    let mut order: Vec<usize> = (0..gateways.len()).collect();
-    // Without a timestamp (files) a Gateway counts as the youngest, and names decide.
-    let age = |index: &usize| {
-        gateways.get(*index).map(|gateway| (gateway.created.unwrap_or(i64::MAX), &gateway.name))
-    };
-    order.sort_by(|a, b| match (age(a), age(b)) {
-        (Some((a, left)), Some((b, right))) => a.cmp(&b).then_with(|| left.alphabetical(right)),
-        _ => Ordering::Equal,
-    });
+    let mut order: Vec<&mut GatewayState<'_>> = gateways.iter_mut().collect();
+    order.sort_by(|a, b| a.precedence(b));
     let mut claims = Claims::new();
-    for index in order {
-        if let Some(gateway) = gateways.get_mut(index) {
-            across(gateway, options, host_claims, &mut claims, diagnostics);
-        }
+    for gateway in order {
+        across(gateway, options, host_claims, &mut claims, diagnostics);
     }
     for gateway in gateways.iter() {
         for conflict in gateway.listeners.iter().filter_map(|listener| listener.conflict.as_ref()) {
-            diagnostics.error(&view::gateway_ref(&gateway.name), conflict);
+            diagnostics.error(&gateway.key.object(), conflict);
         }
     }
 }
@@ -182,7 +176,7 @@ fn across(
 ) {
     let served: Vec<bool> = gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect();
     let addresses = gateway.addresses.clone();
-    let object = view::gateway_ref(&gateway.name);
+    let object = gateway.key.object();
     for (listener, _) in gateway.listeners.iter_mut().zip(served).filter(|(_, served)| *served) {
         let Some(opening) = listener.serve.map(Serve::opening) else { continue };
         let port = (listener.spec.port, opening.transport());
@@ -200,10 +194,7 @@ fn across(
                 return Some(across_protocol_fault(listener, claim));
             }
             let owner = claim.hosts.get(&listener.hostname)?;
-            Some(hostname_fault(
-                listener,
-                &format!("listener {:?} of Gateway \"{}\"", owner.listener, owner.gateway),
-            ))
+            Some(hostname_fault(listener, &listener_text(owner)))
         });
         let taken = taken.or_else(carved).or_else(within);
         if taken.is_some() {
@@ -219,8 +210,11 @@ fn across(
             let claim = claims.entry((*address, port)).or_insert_with(|| Claim {
                 opening,
                 hosts: BTreeMap::new(),
+                first: BTreeMap::new(),
                 nameless: None,
             });
+            let namespace = &listener.id.gateway.namespace;
+            claim.first.entry(Arc::clone(namespace)).or_insert_with(|| listener.id.clone());
             claim.hosts.insert(listener.hostname.clone(), listener.id.clone());
         }
         if let Some(other) = take_nameless(listener, &addresses, claims) {
@@ -231,7 +225,7 @@ fn across(
 }
 
 /// Takes the handshakes without a server name, if the listener is marked for them or has no hostname. The
-/// first to have them keeps them, but for a listener of the same Gateway that is not marked. Gives a line on
+/// first to have them keeps them, but for a listener of the same object that is not marked. Gives a line on
 /// a mark that has no effect.
 fn take_nameless(
     listener: &mut ListenerState<'_>,
@@ -244,13 +238,14 @@ fn take_nameless(
         return None;
     }
     let places = || addresses.iter().map(|address| (*address, port));
-    let keeps = |has: &&Nameless| !marked || has.marked || has.listener.gateway != listener.id.gateway;
+    let keeps = |has: &&Nameless| !marked || has.marked || !has.listener.is_beside(&listener.id);
     let taken = places().find_map(|place| claims.get(&place)?.nameless.as_ref().filter(keeps));
     if let Some(Nameless { listener: owner, .. }) = taken {
         let message = format!(
-            "handshakes without a server name on port {} are taken by listener {:?} of Gateway \"{}\" already, so the \
-             option has no effect; take it away from one of them",
-            port.0, owner.listener, owner.gateway
+            "handshakes without a server name on port {} are taken by {} already, so the option has no effect; \
+             take it away from one of them",
+            port.0,
+            listener_text(owner)
         );
         if let Some(tls) = &mut listener.tls {
             tls.is_default = false;
@@ -266,12 +261,12 @@ fn take_nameless(
 }
 
 fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> ConfigError {
-    let owners =
-        claim.hosts.values().map(|owner| format!("\"{}\"", owner.gateway)).next().unwrap_or_default();
+    let owner = claim.hosts.values().next().map(|owner| ParentKey::of(owner).to_string());
+    let owner = owner.unwrap_or_default();
     ConfigError::new(
         reason::PROTOCOL_CONFLICT,
         format!("{}.protocol", listener.field),
-        format!("port {} of Gateway {owners} speaks another protocol; use another port", listener.spec.port),
+        format!("port {} of {owner} speaks another protocol; use another port", listener.spec.port),
     )
 }
 
@@ -291,7 +286,7 @@ fn carved_out(
     })?;
     let claim = claims.get(&(BindAddress::Any, port))?;
     let namespace = &listener.id.gateway.namespace;
-    let owner = claim.hosts.values().find(|owner| owner.gateway.namespace != *namespace)?;
+    let (_, owner) = claim.first.iter().find(|(other, _)| *other != namespace)?;
     let reason = if claim.opening == opening { reason::HOSTNAME_CONFLICT } else { reason::PROTOCOL_CONFLICT };
     Some(ConfigError::new(
         reason,
@@ -315,30 +310,36 @@ fn within_anothers(
     host_claims: &hosts::Claims,
 ) -> Option<ConfigError> {
     let host = listener.hostname.as_ref()?;
-    let namespace = &listener.id.gateway.namespace;
+    let namespace = listener.id.namespace();
     if host_claims.has(host, namespace) {
         return None;
     }
     let port = port_of(listener);
-    let older =
-        addresses.iter().filter_map(|address| claims.get(&(*address, port))).flat_map(|one| &one.hosts);
-    let covers =
-        |wider: &Option<Hostname>| wider.as_ref().is_none_or(|wider| wider.intersect(host) == Some(host));
-    let mut wider = older.filter(|(wider, owner)| owner.gateway.namespace != *namespace && covers(wider));
-    let (_, owner) = wider.next()?;
+    let older = addresses.iter().filter_map(|address| claims.get(&(*address, port)));
+    let wider: Vec<_> = wider(host).collect();
+    let mut owners = older.flat_map(|one| wider.iter().filter_map(|wider| one.hosts.get(wider)));
+    let owner = owners.find(|owner| owner.namespace() != namespace)?;
     Some(ConfigError::new(
         reason::HOSTNAME_CONFLICT,
         format!("{}.hostname", listener.field),
         format!(
-            "Gateway \"{}\" would take host \"{host}\" on port {} from listener {:?} of the older Gateway \"{}\"; \
-             have a cluster admin label Namespace {namespace:?} with {}, or use another port or address",
-            listener.id.gateway,
+            "{} would take host \"{host}\" on port {} from listener {:?} of the older {}; have a cluster admin label \
+             Namespace {namespace:?} with {}, or use another port or address",
+            ParentKey::of(&listener.id),
             port.0,
             owner.listener,
-            owner.gateway,
+            ParentKey::of(owner),
             hosts::label(host)
         ),
     ))
+}
+
+/// Every hostname that covers all of a host, from the widest on.
+fn wider(host: &Hostname) -> impl Iterator<Item = Option<Hostname>> {
+    let (Hostname::Exact(text) | Hostname::Wildcard(text)) = host;
+    let above = text.rmatch_indices('.').filter_map(|(at, _)| text.get(at + 1..));
+    let above = above.map(|suffix| Some(Hostname::Wildcard(suffix.to_owned())));
+    std::iter::once(None).chain(above).chain(std::iter::once(Some(host.clone())))
 }
 
 fn port_of(listener: &ListenerState<'_>) -> Port {
@@ -353,7 +354,7 @@ fn kept_apart(listener: &ListenerState<'_>, claims: &Claims) -> Vec<String> {
         claims.iter().filter(|((_, claimed), _)| *claimed == port).filter_map(|((address, _), claim)| {
             let BindAddress::Ip(ip) = address else { return None };
             let namespace = &listener.id.gateway.namespace;
-            let owner = claim.hosts.values().find(|owner| owner.gateway.namespace != *namespace)?;
+            let (_, owner) = claim.first.iter().find(|(other, _)| *other != namespace)?;
             Some((ip, owner))
         });
     let text = |(ip, owner): (&std::net::IpAddr, &ListenerId)| {

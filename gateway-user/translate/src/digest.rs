@@ -5,7 +5,7 @@ mod hashed;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use gateway_ir::{Ir, ObjectName};
+use gateway_ir::{Ir, ListenerId, ObjectName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -26,12 +26,24 @@ impl fmt::Display for GatewayDigest {
     }
 }
 
-/// The digest of every Gateway that is served at all.
+/// The digest of every Gateway that is served at all, but for the listeners of its sets.
 pub fn digests(ir: &Ir) -> BTreeMap<ObjectName, GatewayDigest> {
+    of(ir, |id| id.set.is_none().then_some(&id.gateway))
+}
+
+/// The digest of every ListenerSet that is served at all. Each has its own: a set that is edited is no reason to wait for its
+/// Gateway, or for others.
+pub fn set_digests(ir: &Ir) -> BTreeMap<ObjectName, GatewayDigest> {
+    of(ir, |id| id.set.as_ref())
+}
+
+/// The digests of listeners, together by the name that they have in `name`.
+fn of(ir: &Ir, name: impl Fn(&ListenerId) -> Option<&ObjectName>) -> BTreeMap<ObjectName, GatewayDigest> {
     let mut hashes: BTreeMap<&ObjectName, Sha256> = BTreeMap::new();
     for bind in &ir.binds {
         for listener in &bind.listeners {
-            let hash = hashes.entry(&listener.id.gateway).or_default();
+            let Some(name) = name(&listener.id) else { continue };
+            let hash = hashes.entry(name).or_default();
             // Plain data without maps of structured keys, which is all that could fail.
             hash.update(serde_json::to_vec(&hashed::Bind::new(bind, listener)).unwrap_or_default());
         }
@@ -39,7 +51,7 @@ pub fn digests(ir: &Ir) -> BTreeMap<ObjectName, GatewayDigest> {
     let short = |hash: Sha256| {
         hash.finalize().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     };
-    hashes.into_iter().map(|(gateway, hash)| (gateway.clone(), GatewayDigest(short(hash)))).collect()
+    hashes.into_iter().map(|(name, hash)| (name.clone(), GatewayDigest(short(hash)))).collect()
 }
 
 #[cfg(test)]
@@ -47,8 +59,8 @@ mod tests {
     use std::sync::Arc;
 
     use gateway_ir::{
-        Bind, BindAddress, Certificate, Hostname, Listener, ListenerId, ListenerSettings, ListenerTls,
-        PrivateKey, RouteId, RouteKind, Serve, SharedMap, TlsVersion,
+        Bind, BindAddress, Certificate, Hostname, Listener, ListenerSettings, ListenerTls, PrivateKey,
+        RouteId, RouteKind, Serve, SharedMap, TlsVersion,
     };
 
     use super::*;
@@ -60,7 +72,7 @@ mod tests {
             (id, Arc::default())
         };
         let listener = Listener {
-            id: ListenerId { gateway, listener: "web".to_owned() },
+            id: ListenerId::of_gateway(gateway, "web"),
             hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
             serve: Serve::Http,
             tls: None,
@@ -119,7 +131,7 @@ mod tests {
     fn digests_are_those_of_the_versions_before() {
         let listener =
             |gateway: &str, name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
-                id: ListenerId { gateway: ObjectName::new("edge", gateway), listener: name.to_owned() },
+                id: ListenerId::of_gateway(ObjectName::new("edge", gateway), name),
                 hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
                 serve: if tls.is_some() { Serve::Https } else { Serve::Http },
                 tls,

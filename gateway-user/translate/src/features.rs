@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 48] = [
+const CLAIMED: [(&str, Minor); 49] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
     ("ClusterTrustBundle", V1_7),
@@ -57,6 +57,7 @@ const CLAIMED: [(&str, Minor); 48] = [
     ("HTTPRouteRequestTimeout", V1_6),
     ("HTTPRouteResponseHeaderModification", V1_6),
     ("HTTPRouteSchemeRedirect", V1_6),
+    ("ListenerSet", V1_6),
     ("ReferenceGrant", V1_6),
     ("TCPRoute", V1_6),
     ("TLSRoute", V1_6),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway_api_types::{
-    FrontendTlsValidation, FrontendValidationMode, GATEWAY_GROUP, Gateway, Kind, LocalObjectReference,
-    ObjectKey, ObjectReference, ProtocolType,
+    FrontendTlsValidation, FrontendValidationMode, GATEWAY_GROUP, Gateway, Kind, Listener,
+    LocalObjectReference, ObjectKey, ObjectReference, ProtocolType,
 };
 use gateway_ir::{ClientValidation, ClientValidationMode, TrustBundle};
 
@@ -81,14 +81,19 @@ pub(crate) fn insecure(gateway: &Gateway) -> Option<String> {
     })
 }
 
-/// The objects with authorities for clients that a Gateway refers to, with leave. Their existence plays no part.
-pub(crate) fn authorities(gateway: &Gateway, grants: &Grants<'_>) -> Vec<(Kind, ObjectKey)> {
+/// The objects with authorities for clients of these listeners, its own or of a set of it, that a Gateway refers to, with leave.
+/// Their existence plays no part.
+pub(crate) fn authorities(
+    gateway: &Gateway,
+    listeners: &[Listener],
+    grants: &Grants<'_>,
+) -> Vec<(Kind, ObjectKey)> {
     let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
     let secured = |port: &u16| {
         let is_tls = |protocol: &ProtocolType| matches!(protocol, ProtocolType::Https | ProtocolType::Tls);
-        gateway.spec.listeners.iter().any(|one| one.port == *port && is_tls(&one.protocol))
+        listeners.iter().any(|one| one.port == *port && is_tls(&one.protocol))
     };
-    let ports = gateway.spec.listeners.iter().map(|listener| listener.port).filter(secured);
+    let ports = listeners.iter().map(|listener| listener.port).filter(secured);
     // Ports mostly share the default.
     let asked: BTreeMap<_, _> = ports.filter_map(|port| asked(gateway, port)).collect();
     let references = asked.into_values().flat_map(|spec| &spec.ca_certificate_refs);

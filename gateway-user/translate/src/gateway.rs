@@ -1,9 +1,10 @@
 //! Gateways of our classes: their addresses, their listeners, and whether they can be served at all.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gateway_api_types::{FromNamespaces, Gateway};
+use gateway_api_types::{Gateway, ListenerSet};
 use gateway_ir::{BindAddress, Certificate, ListenerSettings, NodeSelector, ObjectName, Serve};
 
 use crate::Severity;
@@ -15,6 +16,7 @@ use crate::frontend::FrontendState;
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
 use crate::parameters::{self, Parameters};
+use crate::parent::ParentKey;
 use crate::reason;
 use crate::settings::GatewaySettingsState;
 use crate::suggest::{self, SearchBudget};
@@ -24,13 +26,21 @@ use crate::view::{self, View};
 /// The field of the certificate for backends.
 const CLIENT_CERTIFICATE: &str = "tls.backend.clientCertificateRef";
 
-/// A Gateway of one of our classes.
+/// A Gateway of one of our classes, or a ListenerSet that names one: then it has the Gateway's addresses, nodes, settings and
+/// certificate for backends, and listeners of its own.
 #[derive(Debug)]
 pub(crate) struct GatewayState<'a> {
+    /// The object that the listeners are written in.
+    pub(crate) key: ParentKey,
+    /// The Gateway.
     pub(crate) name: ObjectName,
     pub(crate) object: &'a Gateway,
+    /// The ListenerSet, if it is one.
+    pub(crate) set: Option<&'a ListenerSet>,
     /// `metadata.creationTimestamp` in seconds since 1970.
     pub(crate) created: Option<i64>,
+    /// The time since which it can have had anything: a set has nothing before its Gateway.
+    pub(crate) since: Option<i64>,
     /// Where it is to be served; empty if no address is usable.
     pub(crate) addresses: Vec<BindAddress>,
     /// Why none of it can be served, if so: the `Accepted` condition.
@@ -93,6 +103,20 @@ pub(crate) fn evaluate<'a>(
 }
 
 impl GatewayState<'_> {
+    /// The order in which listeners take what is free: the older first, of one age a Gateway before sets, then by namespace and
+    /// name. Without a timestamp (files) it counts as the youngest. So a Gateway comes before its own sets, whatever their ages
+    /// (`ListenerSetSpec.listeners`), and a set takes nothing from another Gateway that was there before the set.
+    pub(crate) fn precedence(&self, other: &Self) -> Ordering {
+        let age =
+            |one: &Self| (one.since.unwrap_or(i64::MAX), one.set.is_some(), one.created.unwrap_or(i64::MAX));
+        age(self).cmp(&age(other)).then_with(|| self.key.name().alphabetical(other.key.name()))
+    }
+
+    /// `metadata.generation` of the object that the listeners are written in.
+    pub(crate) fn generation(&self) -> Option<i64> {
+        self.set.map_or(self.object.metadata.generation, |set| set.metadata.generation)
+    }
+
     /// True if requests to this listener can be served: it reaches the tables, and has a certificate if it
     /// needs one.
     pub(crate) fn programs(&self, listener: &ListenerState<'_>) -> bool {
@@ -122,12 +146,13 @@ fn state<'a>(
     let refused = fault.or_else(|| unsupported.into_iter().next());
     let TlsObjects { certificates, authorities } = tls;
     certificates.start_gateway();
+    let key = ParentKey::Gateway(name.clone());
     let mut listeners: Vec<_> = gateway
         .spec
         .listeners
         .iter()
         .enumerate()
-        .map(|(index, spec)| ListenerState::new(view, certificates, &name, index, spec))
+        .map(|(index, spec)| ListenerState::new(view, certificates, (&name, &key), index, spec))
         .collect();
     for listener in &mut listeners {
         if listener.serve.is_some_and(Serve::terminates_tls) {
@@ -135,7 +160,7 @@ fn state<'a>(
             listener.check_clients(FrontendState::of_port(view, authorities, gateway, namespace, port));
         }
     }
-    let shown = backend_certificate(view, certificates, &name, gateway);
+    let shown = backend_certificate(view, certificates, &key, gateway);
     let (shown, unresolved) = match shown {
         Some(Ok((certificate, notes))) => (Some((certificate, notes)), None),
         Some(Err(error)) => (None, Some(error)),
@@ -160,16 +185,16 @@ fn state<'a>(
     {
         found.push(Severity::Warning, &object, "addresses", problem);
     }
-    for (field, message) in not_built(gateway) {
-        found.push(Severity::Warning, &object, field, message);
-    }
     found.bound(&object);
     diagnostics.repeat(&found);
     let created = age::created(&gateway.metadata);
     GatewayState {
+        key,
         name,
         object: gateway,
+        set: None,
         created,
+        since: created,
         addresses,
         refused,
         unassigned,
@@ -182,8 +207,8 @@ fn state<'a>(
     }
 }
 
-/// Tells the errors of a Gateway and of its listeners. Those share the authorities for their clients, whose errors are told once.
-fn tell_errors<'e>(
+/// Tells the errors of a Gateway or set and of its listeners. Those share the authorities for their clients, whose errors are told once.
+pub(crate) fn tell_errors<'e>(
     object: &ObjectRef,
     own: impl Iterator<Item = &'e ConfigError>,
     listeners: &'e [ListenerState<'_>],
@@ -200,27 +225,15 @@ fn tell_errors<'e>(
 fn backend_certificate(
     view: &View<'_>,
     certificates: &mut Certificates,
-    name: &ObjectName,
+    key: &ParentKey,
     gateway: &Gateway,
 ) -> Option<Result<CertificateWithNotes, ConfigError>> {
     let reference = gateway.spec.tls.as_ref()?.backend.as_ref()?.client_certificate_ref.as_ref()?;
-    let resolved = certificates.resolve(view, &name.namespace, reference, CLIENT_CERTIFICATE);
+    let resolved = certificates.resolve(view, key.referrer(), reference, CLIENT_CERTIFICATE);
     Some(resolved.map_err(|error| match error.reason {
         reason::INVALID_CERTIFICATE_REF => {
             ConfigError { reason: reason::INVALID_CLIENT_CERTIFICATE_REF, ..error }
         }
         _ => error,
     }))
-}
-
-/// Fields that are valid and have no effect yet.
-fn not_built(gateway: &Gateway) -> Vec<(&'static str, &'static str)> {
-    let spec = &gateway.spec;
-    let listener_sets = spec.allowed_listeners.as_ref().map(|allowed| allowed.namespaces.from);
-    let fields = [(
-        listener_sets.is_some_and(|from| from != FromNamespaces::None),
-        "allowedListeners",
-        "ListenerSets are not supported; the field has no effect",
-    )];
-    fields.into_iter().filter_map(|(used, field, message)| used.then_some((field, message))).collect()
 }

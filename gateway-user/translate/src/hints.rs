@@ -9,8 +9,8 @@ use crate::gateway::GatewayState;
 use crate::view::{self, View};
 
 /// Kinds that can be written and are not served.
-const NOT_SERVED: [Kind; 5] =
-    [Kind::ListenerSet, Kind::XBackend, Kind::XBackendTrafficPolicy, Kind::XMesh, Kind::XTelemetryPolicy];
+const NOT_SERVED: [Kind; 4] =
+    [Kind::XBackend, Kind::XBackendTrafficPolicy, Kind::XMesh, Kind::XTelemetryPolicy];
 
 const NO_EFFECT: &str = "the kind is not supported; it has no effect";
 
@@ -31,12 +31,7 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: 
                     _ => "requests are answered with 404",
                 };
                 let message = format!("no route is attached to listener {:?}; {fate}", listener.spec.name);
-                diagnostics.push(
-                    Severity::Note,
-                    &view::gateway_ref(&gateway.name),
-                    &listener.field,
-                    &message,
-                );
+                diagnostics.push(Severity::Note, &gateway.key.object(), &listener.field, &message);
             }
         }
     }
@@ -52,7 +47,6 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: 
 fn keys<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a ObjectKey> {
     let resources = view.resources;
     match kind {
-        Kind::ListenerSet => resources.listener_sets.keys().collect(),
         Kind::XBackend => resources.xbackends.keys().collect(),
         Kind::XBackendTrafficPolicy => resources.xbackend_traffic_policies.keys().collect(),
         Kind::XMesh => resources.xmeshes.keys().collect(),

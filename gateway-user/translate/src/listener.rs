@@ -9,6 +9,7 @@ use crate::certificate::Certificates;
 use crate::diagnostics::ConfigError;
 use crate::frontend::FrontendState;
 use crate::listener_tls::{self, TlsState};
+use crate::parent::ParentKey;
 use crate::read::Reader;
 use crate::reason;
 use crate::selector::Selector;
@@ -55,13 +56,15 @@ pub(crate) enum AllowedNamespaces {
 }
 
 impl<'a> ListenerState<'a> {
+    /// `owner` is the Gateway that serves it, and the object that it is written in.
     pub(crate) fn new(
         view: &View<'_>,
         certificates: &mut Certificates,
-        gateway: &ObjectName,
+        owner: (&ObjectName, &ParentKey),
         index: usize,
         spec: &'a Listener,
     ) -> Self {
+        let (gateway, key) = owner;
         let field = format!("listeners[{index}]");
         let serve = serve(spec);
         let (kinds, wrong_kinds) = route_kinds(spec, serve, &field);
@@ -74,7 +77,7 @@ impl<'a> ListenerState<'a> {
         let mut secured = match serve {
             Some(Serve::TlsPassthrough) => Some(TlsState::passthrough(spec, &field)),
             Some(serve) if serve.terminates_tls() => {
-                Some(TlsState::new(view, certificates, &gateway.namespace, spec, &field))
+                Some(TlsState::new(view, certificates, key.referrer(), spec, &field))
             }
             _ => None,
         };
@@ -93,7 +96,14 @@ impl<'a> ListenerState<'a> {
             bad_tls,
         ];
         Self {
-            id: ListenerId { gateway: gateway.clone(), listener: spec.name.clone() },
+            id: ListenerId {
+                gateway: gateway.clone(),
+                set: match key {
+                    ParentKey::Gateway(_) => None,
+                    ParentKey::ListenerSet(set) => Some(set.clone()),
+                },
+                listener: spec.name.clone(),
+            },
             field,
             spec,
             serve,
@@ -159,10 +169,10 @@ impl<'a> ListenerState<'a> {
                 Some(_) => format!("listener {name:?} does not allow routes of kind {kind}"),
             });
         }
-        let own = &self.id.gateway.namespace;
+        let own = self.id.namespace();
         match &self.namespaces {
             AllowedNamespaces::All => Ok(()),
-            AllowedNamespaces::Same if *namespace == **own => Ok(()),
+            AllowedNamespaces::Same if namespace == own => Ok(()),
             AllowedNamespaces::Same => Err(format!(
                 "listener {name:?} allows routes from its own namespace {own:?} only, not from {namespace:?}"
             )),

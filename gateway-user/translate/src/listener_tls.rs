@@ -8,6 +8,7 @@ use gateway_tls::CipherSuite;
 
 use crate::certificate::Certificates;
 use crate::diagnostics::ConfigError;
+use crate::grants::Referrer;
 use crate::reason;
 use crate::view::View;
 
@@ -37,11 +38,11 @@ pub(crate) struct TlsState {
 }
 
 impl TlsState {
-    /// Reads the settings of a listener in `namespace` at which TLS ends.
+    /// Reads the settings of a listener of `owner` at which TLS ends.
     pub(crate) fn new(
         view: &View<'_>,
         certificates: &mut Certificates,
-        namespace: &str,
+        owner: Referrer<'_>,
         spec: &Listener,
         field: &str,
     ) -> Self {
@@ -66,7 +67,7 @@ impl TlsState {
         }
         for (index, reference) in tls.certificate_refs.iter().enumerate() {
             let field = format!("{field}.certificateRefs[{index}]");
-            match certificates.resolve(view, namespace, reference, &field) {
+            match certificates.resolve(view, owner, reference, &field) {
                 // Named twice it is one: 64 references are allowed, and to the same Secret.
                 Ok((same, _)) if state.tls.certificates.iter().any(|one| Arc::ptr_eq(one, &same)) => {}
                 Ok((certificate, notes)) => {

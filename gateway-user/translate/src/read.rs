@@ -8,15 +8,17 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_api_types::{Gateway, GatewayDefaultScope, ObjectKey};
+use gateway_api_types::{Gateway, GatewayDefaultScope, Kind, ObjectKey};
 use gateway_ir::ObjectName;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::RequestPolicy;
+use crate::diagnostics::ObjectRef;
 use crate::endpoint_policy::EndpointPolicy;
 use crate::gateway::GatewayState;
 use crate::grants::{Referent, Referrer};
+use crate::parent::ParentKey;
 use crate::suggest::{CANDIDATES_MAX, SearchBudget, nearest};
 use crate::view::View;
 
@@ -29,6 +31,10 @@ pub(crate) enum Read {
     GatewayNames,
     /// The names of our Gateways that routes get without naming them.
     DefaultGateways,
+    /// A ListenerSet: whether it is there and its Gateway ours, its spec, and which of its listeners are served.
+    ListenerSet(ObjectKey),
+    /// The names of all ListenerSets.
+    ListenerSetNames,
     /// The labels of a Namespace.
     Namespace(String),
     /// The names of all namespaces, declared or used.
@@ -58,7 +64,7 @@ pub(crate) struct Reader<'v, 'a> {
     pub(crate) budget: SearchBudget,
 }
 
-/// The Gateway of a name.
+/// The Gateway or ListenerSet of a name.
 pub(crate) enum Parent<'v, 'a> {
     Ours(&'v GatewayState<'a>),
     /// Another controller's, or of a class that does not exist.
@@ -67,7 +73,7 @@ pub(crate) enum Parent<'v, 'a> {
 }
 
 impl<'v, 'a> Reader<'v, 'a> {
-    /// `gateways` are those of ours, by namespace and name.
+    /// `gateways` are those of ours with their sets, by key.
     pub(crate) fn new(view: &'v View<'a>, gateways: &'v [GatewayState<'a>], requests: RequestPolicy) -> Self {
         Self { view, gateways, requests, reads: RefCell::default(), budget: SearchBudget::default() }
     }
@@ -86,13 +92,27 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.reads.borrow_mut().insert(read);
     }
 
-    pub(crate) fn gateway(&self, name: &ObjectName) -> Parent<'v, 'a> {
-        self.note(Read::Gateway(ObjectKey::new(&*name.namespace, &*name.name)));
-        match find_gateway(self.gateways, name) {
+    pub(crate) fn parent(&self, key: &ParentKey) -> Parent<'v, 'a> {
+        let ObjectRef { kind, key: object } = key.object();
+        let is_set = kind == Kind::ListenerSet;
+        self.note(if is_set { Read::ListenerSet(object.clone()) } else { Read::Gateway(object.clone()) });
+        let resources = self.view.resources;
+        match find_parent(self.gateways, key) {
             Some((_, gateway)) => Parent::Ours(gateway),
-            None if self.view.has_gateway(name) => Parent::Foreign,
+            None if resources.gateways.contains_key(&object) && !is_set => Parent::Foreign,
+            None if resources.listener_sets.contains_key(&object) && is_set => Parent::Foreign,
             None => Parent::Missing,
         }
+    }
+
+    /// ListenerSets for suggestions, only as many as a suggestion looks at.
+    pub(crate) fn listener_set_names(&self) -> Vec<(&'a str, &'a str)> {
+        if self.budget.is_spent() {
+            return Vec::new();
+        }
+        self.note(Read::ListenerSetNames);
+        let keys = self.view.resources.listener_sets.keys().take(CANDIDATES_MAX);
+        keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect()
     }
 
     /// Gateways for suggestions, only as many as a suggestion looks at.
@@ -108,14 +128,15 @@ impl<'v, 'a> Reader<'v, 'a> {
     /// Gateways of ours for suggestions, only as many as a suggestion looks at.
     pub(crate) fn own_gateway_names(&self) -> Vec<(&'v str, &'v str)> {
         self.note(Read::GatewayNames);
-        let gateways = self.gateways.iter().take(CANDIDATES_MAX);
+        let gateways = self.gateways.iter().take_while(|one| one.set.is_none()).take(CANDIDATES_MAX);
         gateways.map(|gateway| (&*gateway.name.namespace, &*gateway.name.name)).collect()
     }
 
     /// Our Gateways that routes get without naming them, by namespace and name (GEP-3793).
     pub(crate) fn default_gateways(&self) -> Vec<&'v ObjectName> {
         self.note(Read::DefaultGateways);
-        let defaults = self.gateways.iter().filter(|gateway| is_default(gateway.object));
+        let own = self.gateways.iter().take_while(|one| one.set.is_none());
+        let defaults = own.filter(|gateway| is_default(gateway.object));
         defaults.map(|gateway| &gateway.name).collect()
     }
 
@@ -204,11 +225,11 @@ pub(crate) fn is_default(gateway: &Gateway) -> bool {
     gateway.spec.default_scope == Some(GatewayDefaultScope::All)
 }
 
-/// The Gateway of that name and its index; `gateways` are ordered by namespace and name.
-pub(crate) fn find_gateway<'v, 'a>(
+/// The Gateway or set of that name and its index; `gateways` are ordered by key.
+pub(crate) fn find_parent<'v, 'a>(
     gateways: &'v [GatewayState<'a>],
-    name: &ObjectName,
+    key: &ParentKey,
 ) -> Option<(usize, &'v GatewayState<'a>)> {
-    let index = gateways.binary_search_by(|gateway| gateway.name.cmp(name)).ok()?;
+    let index = gateways.binary_search_by(|gateway| gateway.key.cmp(key)).ok()?;
     Some((index, gateways.get(index)?))
 }

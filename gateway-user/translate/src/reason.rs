@@ -45,6 +45,9 @@ pub(crate) const NO_VALID_CA_CERTIFICATE: &str = "NoValidCACertificate";
 pub(crate) const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
 /// Of our own, with `sluice.dev/Shadowed`.
 pub(crate) const OLDER_ROUTE: &str = "OlderRoute";
+pub(crate) const NOT_ALLOWED: &str = "NotAllowed";
+pub(crate) const PARENT_NOT_ACCEPTED: &str = "ParentNotAccepted";
+pub(crate) const PARENT_NOT_PROGRAMMED: &str = "ParentNotProgrammed";
 pub(crate) const PENDING: &str = "Pending";
 pub(crate) const PORT_UNAVAILABLE: &str = "PortUnavailable";
 pub(crate) const PROGRAMMED: &str = "Programmed";
@@ -63,6 +66,7 @@ pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 /// Of our own, with `sluice.dev/BackendTLS`.
 pub(crate) const TOO_MANY_ANCESTORS: &str = "TooManyAncestors";
+pub(crate) const TOO_MANY_LISTENERS: &str = "TooManyListeners";
 pub(crate) const TARGET_NOT_FOUND: &str = "TargetNotFound";
 pub(crate) const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
 /// Of our own, with `sluice.dev/SettingsApplied`, which is then false.

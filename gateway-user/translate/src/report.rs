@@ -1,10 +1,14 @@
 //! Reports of nodes, and the status that follows from them.
 
+mod sets;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use gateway_api_types::{AddressType, ConditionStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus};
+use gateway_api_types::{
+    AddressType, Condition, ConditionStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus,
+};
 use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Transport};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +24,8 @@ pub struct NodeReport {
     pub generation: Generation,
     /// Every Gateway in it, as [`digests`](crate::digests) gives them.
     pub gateways: BTreeMap<ObjectName, GatewayDigest>,
+    /// Every ListenerSet in it, as [`set_digests`](crate::set_digests) gives them.
+    pub listener_sets: BTreeMap<ObjectName, GatewayDigest>,
     /// Binds that are not served.
     pub refused: Vec<RejectedBind>,
     /// Addresses at which clients reach the node, which are those of Gateways that are served on every
@@ -98,36 +104,60 @@ impl StatusSet {
             let Some(digest) = self.digests.get(name) else { continue };
             let reports = &*self.serving(name, all, own);
             if reports.is_empty() && !all.is_empty() {
-                let those = match own {
-                    Some(node) => format!("node {node:?}, which alone serves, does not have"),
-                    None => format!("none of the {} nodes that report has", all.len()),
-                };
-                nowhere(status, placement::no_node(&self.placement, name, &those));
+                nowhere(status, placement::no_node(&self.placement, name, &those(all, own)));
                 continue;
             }
-            let binds = self.binds_of(name);
-            let nodes = self.nodes_of(&binds, reports);
-            let current = |node: &str| {
-                reports.get(node).is_some_and(|report| report.gateways.get(name) == Some(digest))
-            };
-            let behind: Vec<_> = nodes.iter().copied().filter(|node| !current(node)).collect();
-            if nodes.is_empty() || !behind.is_empty() {
-                wait(status, &behind);
-                continue;
-            }
-            let of = |address| self.reports_of(address, reports);
-            let refused: Vec<_> = binds.iter().filter_map(|bind| together(*bind, &of(bind.0))).collect();
-            for listener in &mut status.listeners {
-                let id = ListenerId { gateway: name.clone(), listener: listener.name.clone() };
-                if let Some(binds) = self.binds.get(&id) {
-                    apply(listener, binds, &refused);
+            let current = |report: &NodeReport| report.gateways.get(name) == Some(digest);
+            let first = ListenerId::of_gateway(name.clone(), "");
+            let binds = self.binds_of(&first);
+            match self.refused(&first, &binds, reports, current, &mut status.listeners) {
+                Ok(refused) => {
+                    summarise(status, &refused);
+                    status.addresses.extend(node_addresses(&binds, reports));
+                    status.addresses.truncate(ADDRESSES_MAX);
                 }
+                Err(message) => wait(&mut status.conditions, &mut status.listeners, &message),
             }
-            summarise(status, &refused);
-            status.addresses.extend(node_addresses(&binds, reports));
-            status.addresses.truncate(ADDRESSES_MAX);
         }
+        for (name, status) in &mut next.listener_sets {
+            self.report_set(name, status, all, own);
+        }
+        next.count_sets();
         next
+    }
+
+    /// Tells the listeners of an object which binds of theirs are refused, and gives those. `first` is before all of them, and
+    /// `current` is true of a report that has the object as it is now.
+    ///
+    /// # Errors
+    /// Nodes that serve it have not applied it yet: the message says which.
+    fn refused(
+        &self,
+        first: &ListenerId,
+        binds: &BTreeSet<BindKey>,
+        reports: &Reports<'_>,
+        current: impl Fn(&NodeReport) -> bool,
+        listeners: &mut [ListenerStatus],
+    ) -> Result<Vec<RejectedBind>, String> {
+        let nodes = self.nodes_of(binds, reports);
+        let is_behind = |node: &&str| !reports.get(*node).is_some_and(|report| current(report));
+        let behind: Vec<_> = nodes.iter().copied().filter(is_behind).collect();
+        if nodes.is_empty() || !behind.is_empty() {
+            return Err(match behind.as_slice() {
+                [] => WAITING.to_owned(),
+                [""] => "not applied yet".to_owned(),
+                nodes => format!("not applied yet by {}", nodes.join(", ")),
+            });
+        }
+        let of = |address| self.reports_of(address, reports);
+        let refused: Vec<_> = binds.iter().filter_map(|bind| together(*bind, &of(bind.0))).collect();
+        for listener in listeners {
+            let id = ListenerId { listener: listener.name.clone(), ..first.clone() };
+            if let Some(binds) = self.binds.get(&id) {
+                apply(listener, binds, &refused);
+            }
+        }
+        Ok(refused)
     }
 
     /// The reports of the nodes that a Gateway is served on.
@@ -146,11 +176,9 @@ impl StatusSet {
         )
     }
 
-    /// Every address and port of a Gateway that is to be served, each once.
-    fn binds_of(&self, gateway: &ObjectName) -> BTreeSet<BindKey> {
-        // No listener's name comes before the empty one.
-        let first = ListenerId { gateway: gateway.clone(), listener: String::new() };
-        let own = self.binds.range(first..).take_while(|(id, _)| id.gateway == *gateway);
+    /// Every address and port that is to be served of the object of this listener, which comes before all of it, each once.
+    fn binds_of(&self, first: &ListenerId) -> BTreeSet<BindKey> {
+        let own = self.binds.range(first..).take_while(|(id, _)| id.is_beside(first));
         own.flat_map(|(_, binds)| binds.iter().copied()).collect()
     }
 
@@ -178,20 +206,21 @@ impl StatusSet {
     }
 }
 
-/// Says who has not applied it yet.
-fn wait(status: &mut GatewayStatus, behind: &[&str]) {
-    let message = match behind {
-        [] => WAITING.to_owned(),
-        [""] => "not applied yet".to_owned(),
-        nodes => format!("not applied yet by {}", nodes.join(", ")),
-    };
-    let listeners = status.listeners.iter_mut().map(|listener| &mut listener.conditions);
-    for conditions in listeners.chain([&mut status.conditions]) {
-        let waiting = conditions.iter_mut().filter(|condition| {
-            condition.type_ == kind::PROGRAMMED && condition.status == ConditionStatus::Unknown
-        });
-        waiting.for_each(|condition| condition.message.clone_from(&message));
+/// The nodes that report, none of which serves a Gateway, as a message begins to say.
+fn those(all: &Reports<'_>, own: Option<&str>) -> String {
+    match own {
+        Some(node) => format!("node {node:?}, which alone serves, does not have"),
+        None => format!("none of the {} nodes that report has", all.len()),
     }
+}
+
+/// Says in conditions and listeners what is waited for.
+fn wait(conditions: &mut [Condition], listeners: &mut [ListenerStatus], message: &str) {
+    let listeners = listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
+    let waiting = listeners.chain(conditions).filter(|condition| {
+        condition.type_ == kind::PROGRAMMED && condition.status == ConditionStatus::Unknown
+    });
+    waiting.for_each(|condition| message.clone_into(&mut condition.message));
 }
 
 /// The nodes' common verdict on a bind: the address is unusable if none has it; else those that have it

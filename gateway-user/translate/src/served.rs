@@ -17,7 +17,7 @@ use crate::gateway::GatewayState;
 use crate::host_load::{CONDITIONS_MAX, OverBudget};
 use crate::hosts::{Affected, Hosts, RouteVerdict};
 use crate::memo::{Edited, Routes};
-use crate::read::find_gateway;
+use crate::read::find_parent;
 use crate::route::OwnRoute;
 use crate::shadowed::Shadowed;
 
@@ -319,5 +319,5 @@ fn kept(attachment: &Attachment, verdict: Option<&RouteVerdict>) -> Arc<[MatchHo
 }
 
 fn place(gateways: &[GatewayState<'_>], attachment: &Attachment) -> Option<Place> {
-    find_gateway(gateways, &attachment.gateway).map(|(gateway, _)| (gateway, attachment.listener))
+    find_parent(gateways, &attachment.at).map(|(gateway, _)| (gateway, attachment.listener))
 }

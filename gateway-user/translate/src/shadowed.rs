@@ -11,6 +11,7 @@ use gateway_ir::{Hostname, ListenerId, ObjectName, RouteId, Transport};
 
 use crate::Severity;
 use crate::diagnostics::Diagnostics;
+use crate::parent::ParentKey;
 use crate::reason::{self, condition, kind};
 use crate::view;
 
@@ -72,8 +73,12 @@ impl Shadowed {
         for parent in &mut status.parents {
             let reference = &parent.parent_ref;
             let namespace = reference.namespace.as_deref().unwrap_or(&route.object.namespace);
-            let gateway = ObjectName::new(namespace, &*reference.name);
-            let here = shadows.iter().filter(|shadow| shadow.listener.gateway == gateway);
+            let name = ObjectName::new(namespace, &*reference.name);
+            let parent_key = match reference.is_listener_set() {
+                true => ParentKey::ListenerSet(name),
+                false => ParentKey::Gateway(name),
+            };
+            let here = shadows.iter().filter(|shadow| ParentKey::of(&shadow.listener) == parent_key);
             let message = reason::list(here);
             let generation = parent.conditions.first().and_then(|one| one.observed_generation);
             if !message.is_empty() {

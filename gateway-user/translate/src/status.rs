@@ -1,5 +1,7 @@
 //! Status: what the Gateway API lets us tell users on their objects.
 
+mod nowhere;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
-    ListenerStatus, PolicyStatus, RouteStatus,
+    ListenerSetStatus, ListenerStatus, PolicyStatus, RouteStatus,
 };
 use gateway_ir::{
     BindAddress, Generation, ListenerId, ObjectName, Placement, RouteId, RouteKind, Serve, SharedMap,
@@ -19,10 +21,13 @@ use crate::digest::GatewayDigest;
 use crate::frontend;
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
+use crate::parent::ParentKey;
 use crate::placement;
 use crate::read::is_default;
 use crate::reason::{self, condition, kind};
+use crate::sets;
 use crate::settings::{EffectiveSetting, settings_applied};
+pub(crate) use nowhere::{nowhere, set_nowhere};
 
 /// An address and a port to be served.
 pub(crate) type BindKey = (BindAddress, u16, Transport);
@@ -37,6 +42,9 @@ pub struct StatusSet {
     /// Gateways of those classes.
     #[serde(serialize_with = "by_name")]
     pub gateways: BTreeMap<ObjectName, GatewayStatus>,
+    /// ListenerSets that name one of those.
+    #[serde(rename = "listenerSets", skip_serializing_if = "BTreeMap::is_empty", serialize_with = "by_name")]
+    pub listener_sets: BTreeMap<ObjectName, ListenerSetStatus>,
     /// Routes with a parent among those; only the entries of our controller. There are many, so copies of the
     /// set share them.
     #[serde(flatten, serialize_with = "by_kind_and_name")]
@@ -57,6 +65,12 @@ pub struct StatusSet {
     /// The digests that a node reports while it serves the Gateways as they are now.
     #[serde(skip)]
     pub(crate) digests: BTreeMap<ObjectName, GatewayDigest>,
+    /// The same of ListenerSets.
+    #[serde(skip)]
+    pub(crate) set_digests: BTreeMap<ObjectName, GatewayDigest>,
+    /// The Gateway of each ListenerSet.
+    #[serde(skip)]
+    pub set_gateways: Arc<BTreeMap<ObjectName, ObjectName>>,
     /// Routes that name a Gateway that does not exist, nearly one of ours. There is no status of ours on
     /// them.
     #[serde(skip)]
@@ -85,14 +99,45 @@ pub struct MissingGateway {
 }
 
 impl StatusSet {
-    /// Adds a Gateway before anything is known of the node: `Programmed` is `Unknown` where it may come true.
-    pub(crate) fn add_gateway(&mut self, gateway: &GatewayState<'_>) {
-        let listeners = gateway.spec_listeners().map(|listener| listener_status(gateway, listener));
+    /// Adds a Gateway or set before anything is known of the node: `Programmed` is `Unknown` where it may come true. A
+    /// Gateway comes before its sets.
+    pub(crate) fn add_parent(&mut self, gateway: &GatewayState<'_>) {
+        for listener in gateway.listeners.iter().filter(|listener| gateway.programs(listener)) {
+            let transport = listener.serve.map_or_else(Transport::default, Serve::transport);
+            let binds =
+                gateway.addresses.iter().map(|address| (*address, listener.spec.port, transport)).collect();
+            self.binds.insert(listener.id.clone(), binds);
+        }
+        let listeners = gateway.listeners.iter().map(|listener| listener_status(gateway, listener)).collect();
+        match &gateway.key {
+            ParentKey::Gateway(_) => self.add_gateway(gateway, listeners),
+            ParentKey::ListenerSet(name) => self.add_set(gateway, name, listeners),
+        }
+    }
+
+    fn add_set(&mut self, set: &GatewayState<'_>, name: &ObjectName, listeners: Vec<ListenerStatus>) {
+        let mut status = sets::status::of(set, listeners, WAITING);
+        if self.placement.is_nowhere(&set.name) {
+            let message = placement::served_nowhere(&self.placement, &set.name);
+            set_nowhere(&mut status, message);
+        }
+        let accepted = find(&status.conditions, kind::ACCEPTED);
+        if accepted.is_some_and(|one| one.status == ConditionStatus::True)
+            && let Some(gateway) = self.gateways.get_mut(&set.name)
+        {
+            *gateway.attached_listener_sets.get_or_insert(0) += 1;
+        }
+        self.listener_sets.insert(name.clone(), status);
+    }
+
+    fn add_gateway(&mut self, gateway: &GatewayState<'_>, listeners: Vec<ListenerStatus>) {
+        let allowed = gateway.object.spec.allowed_listeners.as_ref();
         let mut status = GatewayStatus {
             addresses: addresses(gateway),
             conditions: Vec::new(),
-            listeners: listeners.collect(),
-            attached_listener_sets: None,
+            listeners,
+            // Says nothing where nobody may ask.
+            attached_listener_sets: allowed.map(|_| 0),
         };
         status.conditions =
             vec![accepted(gateway, &status), programmed(gateway), resolved_refs(gateway, &status.listeners)];
@@ -103,37 +148,11 @@ impl StatusSet {
         status.conditions.extend(backend_tls(gateway));
         status.conditions.extend(insecure_frontend(gateway));
         status.conditions.extend(default_gateway(gateway));
-        for listener in gateway.spec_listeners().filter(|listener| gateway.programs(listener)) {
-            let transport = listener.serve.map_or_else(Transport::default, Serve::transport);
-            let binds =
-                gateway.addresses.iter().map(|address| (*address, listener.spec.port, transport)).collect();
-            self.binds.insert(listener.id.clone(), binds);
-        }
         if self.placement.is_nowhere(&gateway.name) {
             nowhere(&mut status, placement::served_nowhere(&self.placement, &gateway.name));
         }
         self.gateways.insert(gateway.name.clone(), status);
     }
-}
-
-/// Says that no node serves a Gateway, wherever it would be served if there were one.
-pub(crate) fn nowhere(status: &mut GatewayStatus, message: String) {
-    let set = |conditions: &mut [Condition], reason: &str| {
-        let waiting = conditions
-            .iter_mut()
-            .filter(|one| one.type_ == kind::PROGRAMMED && one.status == ConditionStatus::Unknown);
-        for one in waiting {
-            *one = condition(
-                kind::PROGRAMMED,
-                ConditionStatus::False,
-                reason,
-                &*message,
-                one.observed_generation,
-            );
-        }
-    };
-    status.listeners.iter_mut().for_each(|listener| set(&mut listener.conditions, reason::PENDING));
-    set(&mut status.conditions, reason::NO_RESOURCES);
 }
 
 fn accepted(gateway: &GatewayState<'_>, status: &GatewayStatus) -> Condition {
@@ -240,7 +259,7 @@ fn resolved_refs(gateway: &GatewayState<'_>, listeners: &[ListenerStatus]) -> Co
 }
 
 fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> ListenerStatus {
-    let generation = gateway.object.metadata.generation;
+    let generation = gateway.generation();
     let of = |type_, (status, reason, message): (ConditionStatus, &str, String)| {
         condition(type_, status, reason, message, generation)
     };
@@ -264,6 +283,10 @@ fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> 
     let unserved = error.or(gateway.refused.as_ref()).or(listener.unsecured());
     let programmed = match unserved.or(gateway.unassigned.first()) {
         _ if gateway.programs(listener) => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
+        // Of sets the suite wants the reason of the conflict here too.
+        Some(error) if gateway.set.is_some() && listener.conflict.is_some() => {
+            (ConditionStatus::False, error.reason, error.to_string())
+        }
         Some(error) => (ConditionStatus::False, reason::INVALID, error.to_string()),
         None => (ConditionStatus::False, reason::INVALID, "the Gateway has no usable address".to_owned()),
     };
@@ -298,12 +321,6 @@ fn addresses(gateway: &GatewayState<'_>) -> Vec<GatewayStatusAddress> {
 
 pub(crate) fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
-}
-
-impl<'a> GatewayState<'a> {
-    fn spec_listeners(&self) -> impl Iterator<Item = &ListenerState<'a>> {
-        self.listeners.iter()
-    }
 }
 
 fn by_name<K: Display, V: Serialize, S: Serializer>(

@@ -26,7 +26,7 @@ use crate::tls_objects::TlsObjects;
 use crate::view::View;
 use crate::{
     Severity, TranslateOptions, Translation, conflict, digest, gateway, gatewayclass, hints, host_load,
-    placement, view,
+    placement, sets, view,
 };
 
 /// Translates again and again, and each time only what an edit touched.
@@ -138,13 +138,18 @@ impl PreviousState {
             &options.settings,
             &mut diagnostics,
         );
+        sets::join(&view, &mut self.tls, &mut gateways, &mut diagnostics);
         let host_claims = Claims::of(&view, options.host_ownership, &mut diagnostics);
         conflict::resolve(&mut gateways, options, &host_claims, &mut diagnostics);
 
         let changes = self.known.update(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
         let controller = &options.controller_name;
-        let ours = gateways.iter().map(|one| (&*one.name.namespace, &*one.name.name)).collect();
+        let ours = gateways.iter().map(|one| {
+            let name = one.key.name();
+            (one.key.kind(), &*name.namespace, &*name.name)
+        });
+        let ours = ours.collect();
         self.prices.update(price::priced(resources, &ours, self.known.expressive()), library, &options.regex);
         let mut edited = self.routes.update(&changes, resources, controller, &self.prices, reader);
         let refused = price::scan_refusals(self.routes.demanding(), &options.regex);
@@ -178,21 +183,21 @@ impl PreviousState {
         shadowed.tell(&mut diagnostics);
         self.served.count_attached(&mut gateways, &self.routes, &refused);
         hints::find(&view, &gateways, &mut diagnostics);
-        let digests = digest::digests(&ir);
+        let (digests, set_digests) = (digest::digests(&ir), digest::set_digests(&ir));
         let placement = self.place(resources, &gateways, &mut diagnostics);
         let mut status = StatusSet {
             gateway_classes: classes.status,
             digests,
+            set_digests,
+            set_gateways: Arc::new(gateways.iter().filter(|one| one.set.is_some()).map(gateway_of).collect()),
             placement: Arc::clone(&placement),
             owners: assignments.map(Assignments::owners).unwrap_or_default(),
-            settings: Arc::new(gateways.iter().map(settings_of).collect()),
+            settings: Arc::new(gateways.iter().filter(|one| one.set.is_none()).map(settings_of).collect()),
             backend_tls_policies: policies.statuses,
             missing_gateways: self.routes.missing_gateways().collect(),
             ..StatusSet::default()
         };
-        for gateway in &gateways {
-            status.add_gateway(gateway);
-        }
+        gateways.iter().for_each(|gateway| status.add_parent(gateway));
         status.routes = self.served.statuses(&self.routes, &refused, &shadowed);
         let refused_expressions = self.prices.refused_count();
         let hosts = self.hosts.totals();
@@ -245,6 +250,11 @@ impl PreviousState {
     }
 }
 
+/// A set and its Gateway.
+fn gateway_of(set: &GatewayState<'_>) -> (ObjectName, ObjectName) {
+    (set.key.name().clone(), set.name.clone())
+}
+
 /// The settings of a Gateway as they are in force.
 fn settings_of(gateway: &GatewayState<'_>) -> (ObjectName, Vec<EffectiveSetting>) {
     (gateway.name.clone(), gateway.settings.effective.clone())
@@ -256,7 +266,7 @@ fn tell_refused(
     mut refused: BTreeMap<ObjectName, Vec<String>>,
     diagnostics: &mut Diagnostics,
 ) {
-    for gateway in gateways {
+    for gateway in gateways.iter_mut().take_while(|one| one.set.is_none()) {
         gateway.refused_policies = refused.remove(&gateway.name).unwrap_or_default();
         for message in &gateway.refused_policies {
             diagnostics.push(Severity::Error, &view::gateway_ref(&gateway.name), "", message);

@@ -68,11 +68,6 @@ impl<'a> View<'a> {
         self.resources.gateways.values().map(AsRef::as_ref)
     }
 
-    /// True if a Gateway of that name exists, ours or not.
-    pub(crate) fn has_gateway(&self, name: &ObjectName) -> bool {
-        self.resources.gateways.contains_key(&ObjectKey::new(&*name.namespace, &*name.name))
-    }
-
     pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&'a Service> {
         self.resources.services.get(&ObjectKey::new(namespace, name)).map(AsRef::as_ref)
     }
@@ -164,6 +159,7 @@ impl<'a> View<'a> {
             let used = [
                 namespaces_of(&resources.services),
                 namespaces_of(&resources.gateways),
+                namespaces_of(&resources.listener_sets),
                 namespaces_of(&resources.http_routes),
                 namespaces_of(&resources.grpc_routes),
                 namespaces_of(&resources.tcp_routes),

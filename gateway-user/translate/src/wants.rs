@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{
-    BackendTlsPolicy, GATEWAY_GROUP, Gateway, GatewayClass, Kind, ObjectKey, ReferenceGrant,
-    SecretObjectReference,
+    BackendTlsPolicy, FromNamespaces, GATEWAY_GROUP, Gateway, GatewayClass, Kind, Listener, ListenerSet,
+    ObjectKey, ReferenceGrant, SecretObjectReference,
 };
 
 use crate::TranslateOptions;
@@ -16,12 +16,13 @@ use crate::grants::{Grants, Referent, Referrer};
 type Place = (Kind, ObjectKey);
 
 /// The Secrets that each Gateway of our classes refers to for its listeners and for backends, and the ConfigMaps and
-/// ClusterTrustBundles for its clients, with leave: in its own namespace, or where a ReferenceGrant allows it; and those that
-/// BackendTLSPolicies refer to.
+/// ClusterTrustBundles for its clients, with leave: in its own namespace, or where a ReferenceGrant allows it; the same for
+/// ListenerSets, but for those that a Gateway does not let in; and those that BackendTLSPolicies refer to.
 /// Their existence plays no part. Objects that refer to none are left out.
 pub fn object_wants<'a>(
     classes: impl Iterator<Item = &'a GatewayClass>,
     gateways: impl Iterator<Item = &'a Gateway>,
+    sets: impl Iterator<Item = &'a ListenerSet>,
     grants: impl Iterator<Item = &'a ReferenceGrant>,
     policies: impl Iterator<Item = &'a BackendTlsPolicy>,
     options: &TranslateOptions,
@@ -29,26 +30,77 @@ pub fn object_wants<'a>(
     let ours = classes.filter(|class| class.spec.controller_name == options.controller_name);
     let ours: BTreeSet<&str> = ours.filter_map(|class| class.metadata.name.as_deref()).collect();
     let grants = Grants::new(grants);
-    let of_gateways = gateways
-        .filter(|gateway| ours.contains(&*gateway.spec.gateway_class_name))
-        .filter_map(|gateway| of_gateway(gateway, &grants));
-    of_gateways.chain(policies.filter_map(authorities)).collect()
+    let gateways = gateways.filter(|gateway| ours.contains(&*gateway.spec.gateway_class_name));
+    let gateways: BTreeMap<ObjectKey, &Gateway> =
+        gateways.map(|gateway| (ObjectKey::of(&gateway.metadata), gateway)).collect();
+    let mut wants: BTreeMap<Place, BTreeSet<Place>> = policies.filter_map(authorities).collect();
+    wants.extend(gateways.iter().filter_map(|(key, gateway)| of_gateway(key, gateway, &grants)));
+    for set in sets {
+        let key = ObjectKey::of(&set.metadata);
+        let Some(gateway) = gateways.get(&parent(&key, set)).filter(|one| may_join(one, &key.namespace))
+        else {
+            continue;
+        };
+        let secrets = certificates((Kind::ListenerSet, &key), &set.spec.listeners, &grants);
+        // The Gateway's authorities are wanted for the ports of its sets, whoever has them.
+        let authorities = frontend::authorities(gateway, &set.spec.listeners, &grants);
+        let permitted: BTreeSet<_> = secrets.chain(authorities).collect();
+        if !permitted.is_empty() {
+            wants.insert((Kind::ListenerSet, key), permitted);
+        }
+    }
+    wants
 }
 
-fn of_gateway(gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Place>)> {
-    let key = ObjectKey::of(&gateway.metadata);
-    let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace: &key.namespace };
-    let references = gateway.spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+/// The Gateway that a set names.
+fn parent(key: &ObjectKey, set: &ListenerSet) -> ObjectKey {
+    let parent = &set.spec.parent_ref;
+    ObjectKey::new(parent.namespace.as_deref().unwrap_or(&key.namespace), &*parent.name)
+}
+
+/// False if a Gateway lets in no set of that namespace. By its labels the namespace may be let in.
+fn may_join(gateway: &Gateway, namespace: &str) -> bool {
+    let allowed = gateway.spec.allowed_listeners.as_ref().map(|allowed| allowed.namespaces.from);
+    match allowed {
+        None | Some(FromNamespaces::None) => false,
+        Some(FromNamespaces::Same) => gateway.metadata.namespace.as_deref() == Some(namespace),
+        Some(FromNamespaces::All | FromNamespaces::Selector) => true,
+    }
+}
+
+/// The Secrets that listeners of an object refer to, with leave.
+fn certificates<'a>(
+    (kind, key): (Kind, &'a ObjectKey),
+    listeners: &'a [Listener],
+    grants: &'a Grants<'_>,
+) -> impl Iterator<Item = Place> + 'a {
+    let references = listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let references = references.flat_map(|tls| &tls.certificate_refs);
+    references.filter_map(move |one| secret((kind, key), one, grants))
+}
+
+/// A Secret that an object refers to, with leave.
+fn secret(
+    (kind, key): (Kind, &ObjectKey),
+    reference: &SecretObjectReference,
+    grants: &Grants<'_>,
+) -> Option<Place> {
+    let from = Referrer { group: GATEWAY_GROUP, kind: kind.as_str(), namespace: &key.namespace };
+    let namespace = reference.namespace.as_deref().unwrap_or(&key.namespace);
+    let to = Referent { group: "", kind: "Secret", namespace, name: &reference.name };
+    let is_permitted = is_secret(reference) && grants.allow(from, to);
+    is_permitted.then(|| (Kind::Secret, ObjectKey::new(namespace, &*reference.name)))
+}
+
+fn of_gateway(key: &ObjectKey, gateway: &Gateway, grants: &Grants<'_>) -> Option<(Place, BTreeSet<Place>)> {
+    let own = (Kind::Gateway, key);
     let backend = gateway.spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
     let shown = backend.and_then(|backend| backend.client_certificate_ref.as_ref());
-    let references = references.flat_map(|tls| &tls.certificate_refs).chain(shown);
-    let permitted = references.filter(|one| is_secret(one)).filter_map(|one| {
-        let namespace = one.namespace.as_deref().unwrap_or(&key.namespace);
-        let to = Referent { group: "", kind: "Secret", namespace, name: &one.name };
-        grants.allow(from, to).then(|| (Kind::Secret, ObjectKey::new(namespace, &*one.name)))
-    });
-    let permitted: BTreeSet<_> = permitted.chain(frontend::authorities(gateway, grants)).collect();
-    (!permitted.is_empty()).then_some(((Kind::Gateway, key), permitted))
+    let shown = shown.and_then(|reference| secret(own, reference, grants));
+    let listeners = &gateway.spec.listeners;
+    let permitted = certificates(own, listeners, grants).chain(shown);
+    let permitted: BTreeSet<_> = permitted.chain(frontend::authorities(gateway, listeners, grants)).collect();
+    (!permitted.is_empty()).then(|| ((Kind::Gateway, key.clone()), permitted))
 }
 
 fn authorities(policy: &BackendTlsPolicy) -> Option<(Place, BTreeSet<Place>)> {
@@ -114,6 +166,7 @@ mod tests {
         let wants = object_wants(
             set.gateway_classes.values().map(AsRef::as_ref),
             set.gateways.values().map(AsRef::as_ref),
+            set.listener_sets.values().map(AsRef::as_ref),
             set.reference_grants.values().map(AsRef::as_ref),
             set.backend_tls_policies.values().map(AsRef::as_ref),
             &ours,

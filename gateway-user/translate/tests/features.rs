@@ -457,6 +457,31 @@ spec: {parentRefs: [{name: gw, port: 8080}], rules: [{backendRefs: [{name: s, po
         &[("/action/Redirect/scheme", "\"https\"")],
     ),
     Probe {
+        feature: "ListenerSet",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: a}
+spec: {gatewayClassName: sluice, allowedListeners: {namespaces: {from: All}}, listeners: [{name: web, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: a}
+spec: {parentRef: {name: gw}, listeners: [{name: web, port: 80, protocol: HTTP, hostname: b.example.com}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{kind: ListenerSet, name: more, sectionName: web}], rules: [{backendRefs: [{name: s, port: 80}]}]}
+",
+        wants: &[
+            ("/ir/binds/0/listeners/1/id/listener", "\"a/more/web\""),
+            ("/ir/binds/0/listeners/1/routes/0/route/object/name", "\"r\""),
+            ("/ir/binds/0/listeners/0/routes", "[]"),
+        ],
+    },
+    Probe {
         feature: "ReferenceGrant",
         route: "rules: [{backendRefs: [{name: s, namespace: b, port: 80}]}]",
         more: "

@@ -62,7 +62,7 @@ fn translation() -> Translation {
 fn report(serves: bool, address: &str) -> NodeReport {
     let gateways = if serves { digests(&translation().ir) } else { BTreeMap::new() };
     let addresses = vec![address.parse().unwrap()];
-    NodeReport { generation: Generation(4), gateways, refused: Vec::new(), addresses }
+    NodeReport { generation: Generation(4), gateways, addresses, ..NodeReport::default() }
 }
 
 fn with(nodes: &[(&str, NodeReport)]) -> StatusSet {

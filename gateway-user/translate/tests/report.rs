@@ -41,7 +41,7 @@ fn status(addresses: &str) -> StatusSet {
 /// The report of a node that runs what was made of these addresses, but for what it refuses.
 fn report(addresses: &str, refused: Vec<RejectedBind>) -> NodeReport {
     let gateways = digests(&translation(addresses).ir);
-    NodeReport { generation: Generation(4), gateways, refused, addresses: Vec::new() }
+    NodeReport { generation: Generation(4), gateways, refused, ..NodeReport::default() }
 }
 
 fn refuse(address: &str, port: u16, reason: RejectionReason) -> RejectedBind {

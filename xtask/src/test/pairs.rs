@@ -10,7 +10,7 @@ use clap::ValueEnum;
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair.
-pub(super) const EVERY_PAIR: [&str; 18] = [
+pub(super) const EVERY_PAIR: [&str; 19] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -29,6 +29,7 @@ pub(super) const EVERY_PAIR: [&str; 18] = [
     "cors",
     "mirrors",
     "static_addresses",
+    "listener_sets",
 ];
 
 /// Steering and I/O.

@@ -37,6 +37,13 @@ pub struct ParentGatewayReference {
     pub namespace: Option<String>,
 }
 
+impl ParentGatewayReference {
+    /// True if it names a `Gateway` of the Gateway API.
+    pub fn is_gateway(&self) -> bool {
+        self.group == crate::GATEWAY_GROUP && self.kind == "Gateway"
+    }
+}
+
 /// Reported state of a ListenerSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -135,6 +135,11 @@ impl ParentReference {
         self.group == crate::GATEWAY_GROUP && self.kind == "Gateway"
     }
 
+    /// True if it names a `ListenerSet` of the Gateway API.
+    pub fn is_listener_set(&self) -> bool {
+        self.group == crate::GATEWAY_GROUP && self.kind == "ListenerSet"
+    }
+
     /// True if it names a core `Service`, as routes of a mesh do (GAMMA).
     pub fn is_service(&self) -> bool {
         self.group.is_empty() && self.kind == "Service"

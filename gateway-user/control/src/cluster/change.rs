@@ -3,7 +3,7 @@
 
 use gateway_api_types::{
     BackendTlsPolicy, Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus,
-    Kind, ListenerStatus, Object, ObjectKey, PolicyStatus, RouteStatus,
+    Kind, ListenerSet, ListenerSetStatus, ListenerStatus, Object, ObjectKey, PolicyStatus, RouteStatus,
 };
 use gateway_translate::condition_type::{
     BACKEND_TLS, DEFAULT_GATEWAY, INFRASTRUCTURE, INSECURE_FRONTEND_VALIDATION_MODE, PROGRAMMED,
@@ -31,6 +31,7 @@ const OF_GATEWAY: &[&str] = &[
     INFRASTRUCTURE,
     INSECURE_FRONTEND_VALIDATION_MODE,
 ];
+const OF_SET: &[&str] = &[PROGRAMMED, "Accepted"];
 const OF_LISTENER: &[&str] =
     &[PROGRAMMED, "Accepted", "ResolvedRefs", "Conflicted", "OverlappingTLSConfig", "Detached", "Ready"];
 
@@ -84,10 +85,12 @@ pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Times
             listener.conditions = ops.stamp(Some(&listener.name), &[], &listener.conditions);
         }
         let listeners: Vec<_> = all.listeners.iter().map(entry).collect();
-        ops.add(
-            "/status",
-            json!({"addresses": all.addresses, "conditions": all.conditions, "listeners": listeners}),
-        );
+        let mut whole =
+            json!({"addresses": all.addresses, "conditions": all.conditions, "listeners": listeners});
+        if let (Some(count), Some(fields)) = (all.attached_listener_sets, whole.as_object_mut()) {
+            fields.insert("attachedListenerSets".to_owned(), json!(count));
+        }
+        ops.add("/status", whole);
         return finish(Kind::Gateway, &seen.metadata, true, ops);
     };
     let held = patient && is_waiting(&wanted.conditions);
@@ -101,8 +104,39 @@ pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Times
     if status.addresses != wanted.addresses && known {
         ops.add("/status/addresses", &wanted.addresses);
     }
+    // Without a field that lets sets in, nothing is counted, and zero is what a count of before becomes.
+    let count = wanted.attached_listener_sets.or(status.attached_listener_sets.map(|_| 0));
+    if status.attached_listener_sets != count {
+        ops.add("/status/attachedListenerSets", count);
+    }
     listeners(&mut ops, &status.listeners, &wanted.listeners, held);
     finish(Kind::Gateway, &seen.metadata, false, ops)
+}
+
+/// The change of a ListenerSet, if it needs one; `patient` as for a [`gateway`].
+pub fn listener_set(
+    seen: &ListenerSet,
+    wanted: &ListenerSetStatus,
+    patient: bool,
+    now: Timestamp,
+) -> Option<Change> {
+    let mut ops = Ops::new(now);
+    let Some(status) = &seen.status else {
+        let conditions = ops.stamp(None, &[], &wanted.conditions);
+        let stamped = wanted.listeners.iter().map(|listener| {
+            let conditions = ops.stamp(Some(&listener.name), &[], &listener.conditions);
+            entry(&ListenerStatus { conditions, ..listener.clone() })
+        });
+        let listeners: Vec<_> = stamped.collect();
+        ops.add("/status", json!({"conditions": conditions, "listeners": listeners}));
+        return finish(Kind::ListenerSet, &seen.metadata, true, ops);
+    };
+    let held = patient && is_waiting(&wanted.conditions);
+    let conditions =
+        if held { hold(&status.conditions, &wanted.conditions) } else { wanted.conditions.clone() };
+    ops.conditions("/status/conditions", None, &status.conditions, &conditions, OF_SET);
+    listeners(&mut ops, &status.listeners, &wanted.listeners, held);
+    finish(Kind::ListenerSet, &seen.metadata, false, ops)
 }
 
 /// A route of any kind as it was seen.

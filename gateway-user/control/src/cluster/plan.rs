@@ -24,8 +24,8 @@ pub struct Inputs<'a> {
     pub reports: &'a BTreeMap<String, NodeReport>,
     /// Controller name of our entries in the status of routes.
     pub controller: &'a str,
-    /// Gateways whose nodes have had time enough to apply them.
-    pub overdue: &'a BTreeSet<ObjectName>,
+    /// Gateways and ListenerSets whose nodes have had time enough to apply them.
+    pub overdue: &'a BTreeSet<(Kind, ObjectName)>,
     /// Gateways that have not what their infrastructure asks for.
     pub infrastructure: &'a InfrastructureFaults,
     /// The time for what changes now.
@@ -35,10 +35,10 @@ pub struct Inputs<'a> {
 /// Changes to write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Every write that is needed, classes first, then Gateways, then routes, then policies.
+    /// Every write that is needed, classes first, then Gateways, ListenerSets, routes, then policies.
     pub changes: Vec<Change>,
-    /// Gateways that not every node that serves them has applied.
-    pub waiting: BTreeSet<ObjectName>,
+    /// Gateways and ListenerSets that not every node that serves them has applied.
+    pub waiting: BTreeSet<(Kind, ObjectName)>,
 }
 
 /// Plans every write. Nothing is planned for an object that has been edited since: its own translation is on
@@ -59,13 +59,24 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn ObservedObjects) -> Plan {
         let faulty = inputs.infrastructure.get(name).map(|fault| with_fault(status, fault));
         let status = faulty.as_ref().unwrap_or(status);
         if change::is_waiting(&status.conditions) {
-            waiting.insert(name.clone());
+            waiting.insert((Kind::Gateway, name.clone()));
         }
         if let Some(Object::Gateway(gateway)) = seen.object(Kind::Gateway, &key(name))
             && is_of(&gateway.metadata, status.conditions.first().and_then(|one| one.observed_generation))
         {
-            let patient = !inputs.overdue.contains(name);
+            let patient = !inputs.overdue.contains(&(Kind::Gateway, name.clone()));
             changes.extend(change::gateway(&gateway, status, patient, inputs.now));
+        }
+    }
+    for (name, status) in &wanted.listener_sets {
+        if change::is_waiting(&status.conditions) {
+            waiting.insert((Kind::ListenerSet, name.clone()));
+        }
+        if let Some(Object::ListenerSet(set)) = seen.object(Kind::ListenerSet, &key(name))
+            && is_of(&set.metadata, status.conditions.first().and_then(|one| one.observed_generation))
+        {
+            let patient = !inputs.overdue.contains(&(Kind::ListenerSet, name.clone()));
+            changes.extend(change::listener_set(&set, status, patient, inputs.now));
         }
     }
     changes.extend(routes(inputs, &wanted, seen));

@@ -39,12 +39,15 @@ pub struct RecordStatus {
     /// Every Gateway that is live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gateways: Vec<GatewayRecord>,
+    /// Every ListenerSet that is live.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listener_sets: Vec<GatewayRecord>,
     /// Addresses and ports that are asked for and not served.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<RefusedRecord>,
 }
 
-/// One Gateway as a node serves it.
+/// One Gateway, or ListenerSet, as a node serves it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GatewayRecord {
     /// Its namespace.
@@ -126,6 +129,7 @@ impl From<&NodeReport> for RecordStatus {
             generation: report.generation.0,
             addresses: report.addresses.iter().map(IpAddr::to_string).collect(),
             gateways: report.gateways.iter().map(gateway).collect(),
+            listener_sets: report.listener_sets.iter().map(gateway).collect(),
             refused: report.refused.iter().map(refused).collect(),
         }
     }
@@ -148,6 +152,7 @@ impl From<&RecordStatus> for NodeReport {
         Self {
             generation: Generation(status.generation),
             gateways: status.gateways.iter().map(gateway).collect::<BTreeMap<_, _>>(),
+            listener_sets: status.listener_sets.iter().map(gateway).collect(),
             refused: status.refused.iter().filter_map(refused).collect(),
             addresses: status.addresses.iter().filter_map(|ip| ip.parse().ok()).collect(),
         }
@@ -165,6 +170,8 @@ mod tests {
         let report = NodeReport {
             generation: Generation(7),
             gateways: [(ObjectName::new("edge", "gw"), GatewayDigest("0123456789abcdef".to_owned()))].into(),
+            listener_sets: [(ObjectName::new("shop", "hosts"), GatewayDigest("0f1e2d3c4b5a6978".to_owned()))]
+                .into(),
             refused: vec![
                 RejectedBind {
                     address: BindAddress::Any,
@@ -206,6 +213,7 @@ mod tests {
                 (ObjectName::new("team-b", "api"), GatewayDigest("fedcba9876543210".to_owned())),
             ]
             .into(),
+            listener_sets: BTreeMap::new(),
             refused: vec![
                 refused(BindAddress::Any, 80, RejectionReason::PortUnavailable, "nginx listens"),
                 refused(
@@ -252,6 +260,7 @@ mod tests {
         };
         let report = NodeReport {
             gateways: [(ObjectName::new("a", "b"), GatewayDigest(String::new()))].into(),
+            listener_sets: [(ObjectName::new("a", "s"), GatewayDigest(String::new()))].into(),
             refused: vec![RejectedBind {
                 address: BindAddress::Any,
                 port: 1,
@@ -266,7 +275,7 @@ mod tests {
         status.renew_time = Some(MicroTime(jiff::Timestamp::UNIX_EPOCH));
         let status = serde_json::to_value(&status).unwrap();
         assert_eq!(names(&status), names(&schema["properties"]));
-        for list in ["gateways", "refused"] {
+        for list in ["gateways", "listenerSets", "refused"] {
             assert_eq!(names(&status[list][0]), names(&schema["properties"][list]["items"]["properties"]));
         }
         let refused = &schema["properties"]["refused"]["items"]["properties"];

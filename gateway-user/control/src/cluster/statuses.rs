@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_api_types::ObjectKey;
+use gateway_api_types::{Kind, ObjectKey};
 use gateway_ir::ObjectName;
 use gateway_translate::{NodeReport, object_kind};
 use jiff::Timestamp;
@@ -46,7 +46,7 @@ pub(super) struct Statuses {
     pub(super) writer: Writer,
     pub(super) tally: Arc<ClusterTally>,
     /// Gateways that nodes are applying, and since when.
-    pub(super) waiting: HashMap<ObjectName, Instant>,
+    pub(super) waiting: HashMap<(Kind, ObjectName), Instant>,
     /// Routes that name no Gateway, and since when.
     pub(super) dangling: Dangling,
     /// The namespaces that are read; empty is all.

@@ -8,13 +8,15 @@ use crate::view::View;
 
 /// The outcome of a version on this node, by its view.
 pub(crate) fn of(view: &View, version: u64, closed: Vec<Closed>, closed_total: u64) -> Ack {
-    let RecordStatus { generation, addresses, gateways, refused, .. } = RecordStatus::from(&*view.report);
+    let RecordStatus { generation, addresses, gateways, listener_sets, refused, .. } =
+        RecordStatus::from(&*view.report);
     let gateway =
         |one: GatewayRecord| ServedGateway { namespace: one.namespace, name: one.name, digest: one.digest.0 };
     Ack {
         version,
         generation,
         gateways: gateways.into_iter().map(gateway).collect(),
+        listener_sets: listener_sets.into_iter().map(gateway).collect(),
         // Plain data, which is always written.
         refused: serde_json::to_vec(&refused).unwrap_or_default().into(),
         addresses,
@@ -37,6 +39,7 @@ pub(crate) fn report(program: &str, ack: &Ack) -> RecordStatus {
         generation: ack.generation,
         addresses: ack.addresses.clone(),
         gateways: ack.gateways.iter().map(gateway).collect(),
+        listener_sets: ack.listener_sets.iter().map(gateway).collect(),
         refused: refused(&ack.refused),
     }
 }

@@ -8,22 +8,22 @@ use gateway_control::cluster::change::Change;
 use gateway_control::cluster::op::Transition;
 use gateway_control::cluster::plan::{Inputs, plan};
 use gateway_ir::{Generation, ObjectName};
-use gateway_translate::{NodeReport, TranslateOptions, Translation, digests, translate};
+use gateway_translate::{NodeReport, TranslateOptions, Translation, digests, set_digests, translate};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::json_patch;
 
 const OURS: &str = "sluice.dev/gateway";
-const THEN: &str = "2026-01-01T00:00:00Z";
+pub(crate) const THEN: &str = "2026-01-01T00:00:00Z";
 const NOW: &str = "2026-01-02T03:04:05Z";
 
 /// A server's objects as JSON, which a change is applied to.
 #[derive(Clone, Default)]
-struct Server(BTreeMap<(Kind, ObjectKey), Value>);
+pub(crate) struct Server(BTreeMap<(Kind, ObjectKey), Value>);
 
 impl Server {
-    fn with(objects: impl IntoIterator<Item = (Kind, Value)>) -> Self {
+    pub(crate) fn with(objects: impl IntoIterator<Item = (Kind, Value)>) -> Self {
         let key = |object: &Value| {
             let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
             ObjectKey::new(text("namespace"), text("name"))
@@ -43,7 +43,8 @@ impl Server {
     fn plan(&self, reports: &[(&str, NodeReport)], overdue: &[&str]) -> Vec<Change> {
         let translated = self.translation().status;
         let reports = reports.iter().map(|(node, report)| ((*node).to_owned(), report.clone())).collect();
-        let overdue: BTreeSet<_> = overdue.iter().map(|name| ObjectName::new("edge", *name)).collect();
+        let overdue: BTreeSet<_> =
+            overdue.iter().map(|name| (Kind::Gateway, ObjectName::new("edge", *name))).collect();
         let now: Timestamp = NOW.parse().unwrap();
         let inputs = Inputs {
             translated: &translated,
@@ -57,10 +58,11 @@ impl Server {
     }
 
     /// A node that runs all of this.
-    fn current(&self) -> NodeReport {
+    pub(crate) fn current(&self) -> NodeReport {
         NodeReport {
             generation: Generation(1),
             gateways: digests(&self.translation().ir),
+            listener_sets: set_digests(&self.translation().ir),
             addresses: vec!["10.0.0.9".parse().unwrap()],
             ..NodeReport::default()
         }
@@ -77,19 +79,19 @@ impl Server {
     }
 
     /// Writes until nothing is left to write; gives what was written first.
-    fn settle(&mut self, reports: &[(&str, NodeReport)], overdue: &[&str]) -> Vec<Change> {
+    pub(crate) fn settle(&mut self, reports: &[(&str, NodeReport)], overdue: &[&str]) -> Vec<Change> {
         let first = self.plan(reports, overdue);
         first.iter().for_each(|change| self.apply(change));
         assert_eq!(self.plan(reports, overdue), [], "what was written is not written again");
         first
     }
 
-    fn at(&self, kind: Kind, name: &str) -> &Value {
+    pub(crate) fn at(&self, kind: Kind, name: &str) -> &Value {
         let namespace = if kind == Kind::GatewayClass { "" } else { "edge" };
         &self.0[&(kind, ObjectKey::new(namespace, name))]
     }
 
-    fn at_mut(&mut self, kind: Kind, name: &str) -> &mut Value {
+    pub(crate) fn at_mut(&mut self, kind: Kind, name: &str) -> &mut Value {
         self.0.get_mut(&(kind, ObjectKey::new("edge", name))).unwrap()
     }
 }
@@ -108,14 +110,14 @@ fn typed(kind: Kind, value: &Value) -> Object {
     Object::from_value(kind, value.clone()).unwrap()
 }
 
-fn class() -> (Kind, Value) {
+pub(crate) fn class() -> (Kind, Value) {
     let object = json!({"metadata": {"name": "sluice", "generation": 1, "resourceVersion": "5"},
         "spec": {"controllerName": OURS}});
     (Kind::GatewayClass, object)
 }
 
 /// As the API server makes it: with the conditions that the CRD has for a start.
-fn gateway(generation: i64, listeners: Value) -> (Kind, Value) {
+pub(crate) fn gateway(generation: i64, listeners: Value) -> (Kind, Value) {
     let waiting = |type_: &str| {
         json!({"type": type_, "status": "Unknown", "reason": "Pending", "message": "Waiting for controller",
             "lastTransitionTime": "1970-01-01T00:00:00Z"})
@@ -128,7 +130,7 @@ fn gateway(generation: i64, listeners: Value) -> (Kind, Value) {
     (Kind::Gateway, object)
 }
 
-fn web() -> Value {
+pub(crate) fn web() -> Value {
     json!([{"name": "web", "port": 80, "protocol": "HTTP"}])
 }
 

@@ -6,6 +6,7 @@ mod following;
 mod giving;
 mod json_patch;
 mod leading;
+mod listener_sets;
 mod server;
 mod writing;
 

@@ -41,6 +41,9 @@ pub(crate) struct StatusDocument {
     /// Every Gateway of ours; none on a node that follows a controller, which knows no conditions of Gateways.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) gateways: Vec<GatewayLine>,
+    /// ListenerSets of those Gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) listener_sets: Vec<ListenerSetLine>,
     /// Every listener of our Gateways.
     pub(crate) listeners: Vec<ListenerLine>,
     /// Settings of the Gateways that GatewayConfigs give some.
@@ -223,6 +226,18 @@ pub(crate) struct WatchLine {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GatewayLine {
     /// `namespace/name`.
+    pub(crate) gateway: String,
+    /// Its own conditions by type.
+    pub(crate) conditions: BTreeMap<String, ConditionLine>,
+}
+
+/// One ListenerSet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListenerSetLine {
+    /// `namespace/name`.
+    pub(crate) listener_set: String,
+    /// Its Gateway, as `namespace/name`.
     pub(crate) gateway: String,
     /// Its own conditions by type.
     pub(crate) conditions: BTreeMap<String, ConditionLine>,

@@ -27,7 +27,7 @@ pub(super) fn on_binds(live: &Live) -> impl Iterator<Item = (&Bind, &Listener)> 
 pub(super) fn line(bind: &Bind, listener: &Listener, facts: &Facts) -> ListenerLine {
     ListenerLine {
         gateway: listener.id.gateway.to_string(),
-        listener: listener.id.listener.clone(),
+        listener: listener.id.within_gateway(),
         address: address(bind.address),
         port: Some(bind.port),
         served_on: facts.offset.filter(|(_, below)| bind.port < *below).map(|(offset, _)| bind.port + offset),
@@ -52,7 +52,7 @@ pub(super) fn routes(live: &Live) -> Vec<RouteLine> {
     let mut parents: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for listener in live.ir.binds.iter().flat_map(|bind| &bind.listeners) {
         for route in listener.routes.keys() {
-            let parent = format!("{}/{}", listener.id.gateway, listener.id.listener);
+            let parent = listener.id.to_string();
             let of_route = parents.entry(route.to_string()).or_default();
             if !of_route.contains(&parent) {
                 of_route.push(parent);

@@ -11,12 +11,12 @@ use gateway_api_types::Condition;
 use gateway_control::source::kube::Cluster;
 use gateway_control::steer::SharedSteering;
 use gateway_control::view::{Live, View};
-use gateway_ir::{ListenerId, ObjectName};
+use gateway_ir::{Bind, Listener, ListenerId, ObjectName};
 use gateway_translate::{EffectiveSetting, StatusSet};
 
 use super::document::{
-    BackendTlsLine, ConditionLine, GatewayLine, Io, ListenerLine, Process, RouteLine, SettingLine,
-    StatusDocument, Steering, TookOverLine,
+    BackendTlsLine, ConditionLine, GatewayLine, Io, ListenerLine, ListenerSetLine, Process, RouteLine,
+    SettingLine, StatusDocument, Steering, TookOverLine,
 };
 use super::{Facts, Shared, served};
 use crate::cmd::version::VERSIONS;
@@ -86,6 +86,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         controller: None,
         nodes: Vec::new(),
         gateways: gateways(view),
+        listener_sets: listener_sets(view),
         listeners: match served_by_word(view) {
             Some(live) => served::listeners(live, facts),
             None => listeners(view, facts),
@@ -120,23 +121,42 @@ fn gateways(view: &View) -> Vec<GatewayLine> {
     .collect()
 }
 
+fn listener_sets(view: &View) -> Vec<ListenerSetLine> {
+    let all = view.status.listener_sets.iter();
+    all.map(|(set, status)| ListenerSetLine {
+        listener_set: set.to_string(),
+        gateway: view.status.set_gateways.get(set).map(ToString::to_string).unwrap_or_default(),
+        conditions: conditions(&status.conditions),
+    })
+    .collect()
+}
+
 fn listeners(view: &View, facts: &Facts) -> Vec<ListenerLine> {
     let mut lines = Vec::new();
-    for (gateway, status) in &view.status.gateways {
-        for listener in &status.listeners {
-            let id = ListenerId { gateway: gateway.clone(), listener: listener.name.clone() };
+    let mut served: BTreeMap<&ListenerId, Vec<(&Bind, &Listener)>> = BTreeMap::new();
+    for (bind, listener) in view.live.iter().flat_map(served::on_binds) {
+        served.entry(&listener.id).or_default().push((bind, listener));
+    }
+    let own = view.status.gateways.iter().map(|(gateway, status)| (gateway, None, &status.listeners));
+    let sets =
+        view.status.listener_sets.iter().filter_map(|(set, status)| {
+            Some((view.status.set_gateways.get(set)?, Some(set), &status.listeners))
+        });
+    for (gateway, set, all) in own.chain(sets) {
+        for listener in all {
+            let id =
+                ListenerId { gateway: gateway.clone(), set: set.cloned(), listener: listener.name.clone() };
             let (attached_routes, conditions) = (listener.attached_routes, conditions(&listener.conditions));
-            let before = lines.len();
-            let served = view.live.iter().flat_map(served::on_binds).filter(|(_, one)| one.id == id);
-            lines.extend(served.map(|(bind, one)| ListenerLine {
+            let places = served.get(&id);
+            lines.extend(places.into_iter().flatten().map(|(bind, one)| ListenerLine {
                 attached_routes,
                 conditions: conditions.clone(),
                 ..served::line(bind, one, facts)
             }));
-            if lines.len() == before {
+            if places.is_none() {
                 lines.push(ListenerLine {
                     gateway: gateway.to_string(),
-                    listener: listener.name.clone(),
+                    listener: id.within_gateway(),
                     address: String::new(),
                     port: None,
                     served_on: None,

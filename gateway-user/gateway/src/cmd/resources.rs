@@ -153,16 +153,21 @@ fn refused_ports(ir: &Ir, resources: &ResourceSet, settings: &Settings) -> Vec<D
         let is_meant =
             |bind: &&Bind| (bind.address, bind.port, bind.transport()) == (address, port, transport);
         for listener in ir.binds.iter().filter(is_meant).flat_map(|bind| &bind.listeners) {
-            let ListenerId { gateway, listener } = &listener.id;
-            let key = ObjectKey::new(&*gateway.namespace, &*gateway.name);
-            let listeners = resources.gateways.get(&key).map(|gateway| &gateway.spec.listeners);
+            let ListenerId { gateway, set, listener } = &listener.id;
+            let name = set.as_ref().unwrap_or(gateway);
+            let kind = if set.is_some() { Kind::ListenerSet } else { Kind::Gateway };
+            let key = ObjectKey::new(&*name.namespace, &*name.name);
+            let listeners = match set {
+                Some(_) => resources.listener_sets.get(&key).map(|set| &set.spec.listeners),
+                None => resources.gateways.get(&key).map(|gateway| &gateway.spec.listeners),
+            };
             let at = listeners.and_then(|all| all.iter().position(|one| one.name == *listener));
             findings.push(Diagnostic {
                 severity: Severity::Warning,
                 field: at.map_or_else(String::new, |at| format!("listeners[{at}].port")),
                 message: refusal.message.clone(),
-                origin: resources.origin(Kind::Gateway, &key).cloned(),
-                object: ObjectRef { kind: Kind::Gateway, key },
+                origin: resources.origin(kind, &key).cloned(),
+                object: ObjectRef { kind, key },
             });
         }
     }

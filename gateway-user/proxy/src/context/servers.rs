@@ -85,10 +85,9 @@ impl Servers {
         let clients = settings.clients.as_ref().map(|clients| self.trust(clients, known)).transpose()?;
         let suites: Vec<_> =
             settings.cipher_suites.iter().filter_map(|name| CipherSuite::named(name)).collect();
-        let gateway = listener.id.gateway.to_string();
+        let (gateway, name) = (listener.id.gateway.to_string(), listener.id.within_gateway());
         let tickets = config.tickets.as_ref();
-        let tickets =
-            tickets.map(|keys| ListenerTickets { keys, gateway: &gateway, listener: &listener.id.listener });
+        let tickets = tickets.map(|keys| ListenerTickets { keys, gateway: &gateway, listener: &name });
         let options = ServerOptions {
             tickets,
             min: match settings.min_version {

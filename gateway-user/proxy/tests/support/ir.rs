@@ -281,7 +281,7 @@ impl Config {
         let listener = |name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
             serve: if tls.is_some() { Serve::Https } else { Serve::Http },
             tls,
-            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
+            id: ListenerId::of_gateway(ObjectName::new("ingress", "gateway"), name),
             hostname: hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap()),
             settings: self.settings,
             backend_certificate: self.backend_certificate.clone(),
@@ -312,7 +312,7 @@ impl Config {
             attached.insert(id, [hostnames].into());
         }
         Listener {
-            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
+            id: ListenerId::of_gateway(ObjectName::new("ingress", "gateway"), name),
             hostname,
             serve: one.serve,
             tls: Some(one.tls.clone()),
@@ -328,7 +328,7 @@ impl Config {
         let route = L4Route { id: id.clone(), created: None, rule };
         let hostnames: Arc<[_]> = [MatchHostname { effective: None, original: None }].into();
         let listener = Listener {
-            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
+            id: ListenerId::of_gateway(ObjectName::new("ingress", "gateway"), name),
             hostname: None,
             serve: if kind == RouteKind::UDPRoute { Serve::Udp } else { Serve::Tcp },
             tls: None,

@@ -46,7 +46,7 @@ fn ir(routes: &[(&str, &str, Vec<HttpRule>)]) -> Ir {
 }
 
 fn bind(port: u16, routes: AttachedRoutes) -> Bind {
-    let id = ListenerId { gateway: ObjectName::new("t", "gw"), listener: format!("l{port}") };
+    let id = ListenerId::of_gateway(ObjectName::new("t", "gw"), format!("l{port}"));
     let listeners = vec![Listener {
         id,
         hostname: None,

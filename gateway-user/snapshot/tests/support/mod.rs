@@ -148,7 +148,7 @@ pub fn listener(name: &str, hostname: &str, routes: &[(&[&str], HttpRoute)]) -> 
         })
         .filter(|(_, hostnames)| !hostnames.is_empty());
     let routes = attached.collect();
-    let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: name.into() };
+    let id = ListenerId::of_gateway(ObjectName::new("ingress", "shared"), name);
     Listener {
         id,
         hostname,

@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn every_use_of_tls_is_written_as_one_that_older_nodes_can_read() {
         let listener = |serve| Listener {
-            id: ListenerId { gateway: ObjectName::new("edge", "web"), listener: "tls".to_owned() },
+            id: ListenerId::of_gateway(ObjectName::new("edge", "web"), "tls"),
             hostname: None,
             serve,
             tls: Some(ListenerTls::default()),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use gateway_ir::{Action, ClusterKey, ObjectName, Route, WeightedTarget};
+use gateway_ir::{Action, ClusterKey, ListenerId, ObjectName, Route, WeightedTarget};
 
 use crate::item::Value;
 
@@ -38,7 +38,7 @@ impl Names {
     pub(super) fn share(&mut self, value: &mut Value) {
         match value {
             Value::Route(route, attached) => {
-                attached.iter_mut().for_each(|one| self.object(&mut one.listener.gateway));
+                attached.iter_mut().for_each(|one| self.listener(&mut one.listener));
                 // Nobody else has it yet.
                 let Some(route) = Arc::get_mut(route) else { return };
                 self.object(&mut route.id_mut().object);
@@ -50,7 +50,7 @@ impl Names {
             }
             Value::Cluster(key, _) | Value::BackendTls(key, _) => self.cluster(key),
             Value::Gateway(name, _) | Value::Tickets(name, _) => self.object(name),
-            Value::Listener(listener) => self.object(&mut listener.id.gateway),
+            Value::Listener(listener) => self.listener(&mut listener.id),
             Value::Address(_, owner) => self.object(&mut owner.gateway),
             Value::Certificate(_) | Value::Trust(_) => {}
         }
@@ -62,6 +62,13 @@ impl Names {
             self.known.retain(|name| Arc::strong_count(name) > 1);
             self.known.shrink_to_fit();
             self.needed = self.known.len();
+        }
+    }
+
+    fn listener(&mut self, id: &mut ListenerId) {
+        self.object(&mut id.gateway);
+        if let Some(set) = &mut id.set {
+            self.object(set);
         }
     }
 

@@ -287,7 +287,7 @@ impl Plan {
                 });
                 let routes = routes.collect();
                 Listener {
-                    id: ListenerId { gateway: gateway(*number), listener: format!("l{number}") },
+                    id: ListenerId::of_gateway(gateway(*number), format!("l{number}")),
                     hostname: Some(host(*number, *wildcard)),
                     serve: match (is_tls, number % 3) {
                         (false, _) => Serve::Http,

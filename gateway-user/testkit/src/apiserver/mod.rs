@@ -20,9 +20,10 @@ use state::State;
 
 /// The kinds that a gateway reads in a cluster. NodeReports and Leases are not among them: without those, no process leads,
 /// and each says so once. Nor are ClusterTrustBundles, which few API servers have.
-pub const READ_KINDS: [&str; 17] = [
+pub const READ_KINDS: [&str; 18] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
+    "listenersets.gateway.networking.k8s.io",
     "httproutes.gateway.networking.k8s.io",
     "grpcroutes.gateway.networking.k8s.io",
     "tcproutes.gateway.networking.k8s.io",

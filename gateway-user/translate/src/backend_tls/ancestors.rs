@@ -11,7 +11,8 @@ use super::users::Users;
 use super::{Surroundings, Targets};
 use crate::assemble;
 use crate::gateway::GatewayState;
-use crate::read::find_gateway;
+use crate::parent::ParentKey;
+use crate::read::find_parent;
 use crate::view::View;
 
 /// Most entries of `PolicyStatus.ancestors`.
@@ -37,7 +38,7 @@ impl Ancestors {
         for (id, keys) in users.iter() {
             let Some(own) = around.routes.find(id) else { continue };
             let places = own.attachments.iter().filter_map(|one| {
-                let (at, gateway) = find_gateway(around.gateways, &one.gateway)?;
+                let (at, gateway) = find_parent(around.gateways, &one.at)?;
                 let serve = gateway.listeners.get(one.listener)?.serve?;
                 // A client's own TLS goes to backends as it is, and so do datagrams: no policy is used for them.
                 let uses_it = !serve.passes_tls_through() && serve.transport().is_tcp();
@@ -126,6 +127,7 @@ impl Ancestors {
 
 /// Older Gateways first; those of files have no age and come last.
 fn age(gateways: &[GatewayState<'_>], name: &ObjectName) -> (bool, Option<i64>) {
-    let created = find_gateway(gateways, name).and_then(|(_, gateway)| gateway.created);
+    let created =
+        find_parent(gateways, &ParentKey::Gateway(name.clone())).and_then(|(_, gateway)| gateway.created);
     (created.is_none(), created)
 }

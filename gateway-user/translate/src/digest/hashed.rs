@@ -52,7 +52,7 @@ struct Listener<'a> {
 #[derive(Serialize)]
 struct Id<'a> {
     gateway: Name<'a>,
-    listener: &'a str,
+    listener: String,
 }
 
 #[derive(Serialize)]
@@ -120,9 +120,8 @@ impl<'a> Bind<'a> {
 
 impl<'a> Listener<'a> {
     fn new(listener: &'a gateway_ir::Listener) -> Self {
-        let gateway_ir::ListenerId { gateway, listener: name } = &listener.id;
         Self {
-            id: Id { gateway: Name::new(gateway), listener: name },
+            id: Id { gateway: Name::new(&listener.id.gateway), listener: listener.id.within_gateway() },
             hostname: listener.hostname.as_ref().map(ToString::to_string),
             tls: listener.tls.as_ref().map(Tls::new),
             settings: &listener.settings,

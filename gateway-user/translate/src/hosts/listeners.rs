@@ -7,7 +7,7 @@ use gateway_ir::{BindAddress, Hostname, ListenerId, Serve};
 use crate::attach::Attachment;
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
-use crate::read::find_gateway;
+use crate::read::find_parent;
 
 /// A listener: the indices of its Gateway and of itself in that.
 pub(super) type Place = (u32, u32);
@@ -43,7 +43,7 @@ impl Listeners {
 
     /// The listener of an attachment, if it is served.
     pub(super) fn find(&self, gateways: &[GatewayState<'_>], attachment: &Attachment) -> Option<Place> {
-        let (gateway, _) = find_gateway(gateways, &attachment.gateway)?;
+        let (gateway, _) = find_parent(gateways, &attachment.at)?;
         let place = (u32::try_from(gateway).ok()?, u32::try_from(attachment.listener).ok()?);
         self.served.contains_key(&place).then_some(place)
     }

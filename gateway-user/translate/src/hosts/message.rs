@@ -7,6 +7,7 @@ use gateway_ir::{Hostname, RouteId};
 use super::examine::{Note, RuleName};
 use super::verdict::MESSAGES_MAX;
 use crate::Severity;
+use crate::parent::listener_text;
 use crate::reason;
 
 impl Note {
@@ -82,9 +83,8 @@ impl MessageWriter<'_> {
         let on = named(hosts);
         match note {
             Note::OtherListener(listener) => format!(
-                "no request for {on} reaches this route, because listener {:?} of Gateway \"{}\" has a more specific \
-                 hostname",
-                listener.listener, listener.gateway
+                "no request for {on} reaches this route, because {} has a more specific hostname",
+                listener_text(listener)
             ),
             Note::Unreachable { rule, position, by } => {
                 let position = position.map(|position| format!(".matches[{position}]")).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_api_types::{GrpcRoute, HttpRoute, ObjectKey, Objects, ResourceSet};
+use gateway_api_types::{GrpcRoute, HttpRoute, Kind, ObjectKey, Objects, ResourceSet};
 use gateway_ir::{RouteId, RouteKind};
 use gateway_regex::Library;
 
@@ -57,7 +57,7 @@ impl Admission {
         let grpc = edits(&mut self.grpc_routes, &resources.grpc_routes);
         http.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
         grpc.iter().for_each(|edit| edit.note_expressions(&mut self.expressive, edit.new.as_deref()));
-        let ours = our_gateways(resources, &self.options);
+        let ours = our_parents(resources, &self.options);
         let all = priced(resources, &ours, &self.expressive);
         let walks = walk::by_namespace(all, &self.library, &self.options.regex);
         // The old walks go last: until then they hold what the new ones ask for.
@@ -129,37 +129,54 @@ fn remove_same<T>(routes: &mut Objects<T>, others: &Objects<T>, id: &RouteId) {
     }
 }
 
-/// Gateways by namespace and name.
-pub(crate) type GatewayNames<'a> = BTreeSet<(&'a str, &'a str)>;
+/// Gateways and ListenerSets by kind, namespace and name.
+pub(crate) type ParentNames<'a> = BTreeSet<(Kind, &'a str, &'a str)>;
 
-/// Gateways of our classes.
-fn our_gateways<'a>(resources: &'a ResourceSet, options: &TranslateOptions) -> GatewayNames<'a> {
+/// Gateways of our classes, and the ListenerSets that name one.
+fn our_parents<'a>(resources: &'a ResourceSet, options: &TranslateOptions) -> ParentNames<'a> {
     let classes = resources.gateway_classes.values();
     let ours = classes.filter(|class| class.spec.controller_name == options.controller_name);
     let ours: BTreeSet<_> = ours.filter_map(|class| class.metadata.name.as_deref()).collect();
     let gateways = resources.gateways.iter();
     let of_ours = gateways.filter(|(_, gateway)| ours.contains(gateway.spec.gateway_class_name.as_str()));
-    of_ours.map(|(key, _)| (&*key.namespace, &*key.name)).collect()
+    let mut ours: ParentNames<'_> =
+        of_ours.map(|(key, _)| (Kind::Gateway, &*key.namespace, &*key.name)).collect();
+    let sets = resources.listener_sets.iter().filter(|(key, set)| {
+        let parent = &set.spec.parent_ref;
+        let namespace = parent.namespace.as_deref().unwrap_or(&key.namespace);
+        parent.is_gateway() && ours.contains(&(Kind::Gateway, namespace, &*parent.name))
+    });
+    let sets: Vec<_> = sets.map(|(key, _)| (Kind::ListenerSet, &*key.namespace, &*key.name)).collect();
+    ours.extend(sets);
+    ours
 }
 
-/// Routes with one of these Gateways for a parent, of those that have expressions.
+/// Routes with one of these for a parent, of those that have expressions.
 pub(crate) fn priced<'a>(
     resources: &'a ResourceSet,
-    gateways: &GatewayNames<'_>,
+    parents: &ParentNames<'_>,
     expressive: &BTreeSet<RouteId>,
 ) -> impl Iterator<Item = (&'a ObjectKey, RouteRef<'a>)> {
     let routes = expressive.iter().filter_map(|id| route::entry(resources, id));
-    let mut ours =
-        resources.gateways.iter().filter(|(key, _)| gateways.contains(&(&*key.namespace, &*key.name)));
+    let mut ours = resources
+        .gateways
+        .iter()
+        .filter(|(key, _)| parents.contains(&(Kind::Gateway, &*key.namespace, &*key.name)));
     let has_default = ours.any(|(_, gateway)| is_default(gateway));
     routes.filter(move |(_, route)| {
-        names_any(route.get(), gateways) || has_default && route.get().wants_default_gateways()
+        names_any(route.get(), parents) || has_default && route.get().wants_default_gateways()
     })
 }
 
-/// True if the route names one of these Gateways for a parent.
-fn names_any(route: &dyn Route, gateways: &GatewayNames<'_>) -> bool {
+/// True if the route names one of these for a parent.
+fn names_any(route: &dyn Route, ours: &ParentNames<'_>) -> bool {
     let own = route.metadata().namespace.as_deref().unwrap_or_default();
-    let mut parents = route.parent_refs().iter().filter(|parent| parent.is_gateway());
-    parents.any(|parent| gateways.contains(&(parent.namespace.as_deref().unwrap_or(own), &*parent.name)))
+    route.parent_refs().iter().any(|parent| {
+        let kind = match (parent.is_gateway(), parent.is_listener_set()) {
+            (true, _) => Kind::Gateway,
+            (_, true) => Kind::ListenerSet,
+            _ => return false,
+        };
+        ours.contains(&(kind, parent.namespace.as_deref().unwrap_or(own), &*parent.name))
+    })
 }

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gateway_ir::order::by_age;
-use gateway_ir::{Hostname, ObjectName, RouteId};
+use gateway_ir::{Hostname, RouteId};
 
 use super::{Demand, RegexLimits, Subject, bytes};
+use crate::parent::ParentKey;
 use crate::route::OwnRoute;
 
 /// Index of a listener in a Gateway.
-type Listener<'a> = (&'a ObjectName, usize);
+type Listener<'a> = (&'a ParentKey, usize);
 /// A hostname; `None` is every host.
 type Host<'a> = Option<&'a Hostname>;
 
@@ -37,7 +38,7 @@ pub(crate) fn refusals<'r>(
     let mut loads: HashMap<Listener<'r>, HashMap<Host<'r>, Load<'r>>> = HashMap::new();
     for route in &routes {
         for attachment in &route.attachments {
-            let hosts = loads.entry((&attachment.gateway, attachment.listener)).or_default();
+            let hosts = loads.entry((&attachment.at, attachment.listener)).or_default();
             for name in attachment.hostnames.iter() {
                 hosts.entry(name.effective.as_ref()).or_default();
             }
@@ -63,7 +64,7 @@ fn add<'r>(
 ) -> Result<(), String> {
     let mut places = Vec::new();
     for attachment in &route.attachments {
-        let listener = (&attachment.gateway, attachment.listener);
+        let listener = (&attachment.at, attachment.listener);
         let Some(hosts) = loads.get(&listener) else { continue };
         let own = || attachment.hostnames.iter().map(|name| name.effective.as_ref());
         let concerned = hosts.keys().copied().filter(|host| own().any(|own| covers(own, *host)));

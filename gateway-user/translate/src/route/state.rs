@@ -277,7 +277,7 @@ impl EvaluatedRoute<'_, '_, '_> {
         let mut served =
             attachments.filter_map(|one| self.find_listener(one)).map(|(_, served)| served).peekable();
         if served.peek().is_some() && !served.any(|served| served) {
-            let message = "attached to no listener that is served; see the status of its Gateways";
+            let message = "attached to no listener that is served; see the status of its parents";
             diagnostics.push(Severity::Warning, object, "parentRefs", message);
         }
     }
@@ -288,7 +288,7 @@ impl EvaluatedRoute<'_, '_, '_> {
 
     /// The listener's name, and whether it is served.
     fn find_listener(&self, attachment: &Attachment) -> Option<(&str, bool)> {
-        let Parent::Ours(gateway) = self.reader.gateway(&attachment.gateway) else { return None };
+        let Parent::Ours(gateway) = self.reader.parent(&attachment.at) else { return None };
         let listener = gateway.listeners.get(attachment.listener)?;
         Some((&listener.spec.name, gateway.serves(listener)))
     }

@@ -6,7 +6,7 @@ pub(crate) mod world;
 
 use std::collections::BTreeMap;
 
-use gateway_api_types::{Condition, Object, Origin, ResourceSet};
+use gateway_api_types::{Condition, ListenerStatus, Object, Origin, ResourceSet};
 use gateway_ir::{BackendTls, Ir, Placement};
 use gateway_translate::{StatusSet, Translation};
 use serde::Serialize;
@@ -96,14 +96,16 @@ pub(crate) fn status(set: &StatusSet) -> BTreeMap<String, serde_json::Value> {
                 status.addresses.iter().map(|a| format!("{} {}", a.type_, a.value)).collect();
             shown["addresses"] = json!(addresses);
         }
-        for listener in &status.listeners {
-            let mut one = conditions(&listener.conditions);
-            one["attachedRoutes"] = json!(listener.attached_routes);
-            let kinds: Vec<_> = listener.supported_kinds.iter().map(|k| k.kind.clone()).collect();
-            one["supportedKinds"] = json!(kinds);
-            shown[format!("listener {}", listener.name)] = one;
+        if let Some(count) = status.attached_listener_sets {
+            shown["attachedListenerSets"] = json!(count);
         }
+        listeners(&status.listeners, &mut shown);
         all.insert(format!("Gateway {name}"), shown);
+    }
+    for (name, status) in &set.listener_sets {
+        let mut shown = conditions(&status.conditions);
+        listeners(&status.listeners, &mut shown);
+        all.insert(format!("ListenerSet {name}"), shown);
     }
     for (id, status) in set.routes.iter() {
         let mut shown = json!({});
@@ -123,6 +125,17 @@ pub(crate) fn status(set: &StatusSet) -> BTreeMap<String, serde_json::Value> {
         all.insert(format!("BackendTLSPolicy {name}"), shown);
     }
     all
+}
+
+/// Adds each listener below its name.
+fn listeners(all: &[ListenerStatus], shown: &mut serde_json::Value) {
+    for listener in all {
+        let mut one = conditions(&listener.conditions);
+        one["attachedRoutes"] = listener.attached_routes.into();
+        let kinds: Vec<_> = listener.supported_kinds.iter().map(|k| k.kind.clone()).collect();
+        one["supportedKinds"] = kinds.into();
+        shown[format!("listener {}", listener.name)] = one;
+    }
 }
 
 fn parent_text(parent: &gateway_api_types::ParentReference) -> String {

@@ -13,6 +13,7 @@ pub(crate) fn object() -> impl Strategy<Value = Value> {
     let one = [
         namespace().boxed(),
         gateway().boxed(),
+        listener_set().boxed(),
         route().boxed(),
         grpc_route().boxed(),
         tcp_route().boxed(),
@@ -96,17 +97,17 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
         prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-02T00:00:00Z"))];
     let config = prop_oneof![4 => Just(None), 1 => name().prop_map(Some)];
     let default = prop::option::weighted(0.2, prop::sample::select(&["All", "None"][..]));
-    let config = (config, default);
-    (gateways(), name(), address, created, config, prop::collection::vec(listener(), 1..4)).prop_map(
-        |(namespace, name, address, created, (config, default), listeners)| {
-            let listeners: Vec<_> = listeners
-                .into_iter()
-                .enumerate()
-                .map(|(index, mut listener)| {
-                    listener["name"] = json!(format!("l{index}"));
-                    listener
-                })
-                .collect();
+    let sets = prop_oneof![
+        1 => Just(Value::Null),
+        1 => Just(json!({"from": "None"})),
+        1 => Just(json!({"from": "Same"})),
+        2 => Just(json!({"from": "Selector", "selector": {"matchLabels": {"team": "yes"}}})),
+        3 => Just(json!({"from": "All"})),
+    ];
+    let rest = (config, default, sets);
+    (gateways(), name(), address, created, rest, prop::collection::vec(listener(), 1..4)).prop_map(
+        |(namespace, name, address, created, (config, default, sets), listeners)| {
+            let listeners = named(listeners);
             let mut metadata = json!({"name": name, "namespace": namespace});
             if let Some(created) = created {
                 metadata["creationTimestamp"] = json!(created);
@@ -114,6 +115,9 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
             let addresses: Vec<_> = address.iter().map(|value| json!({"value": value})).collect();
             let mut spec =
                 json!({"gatewayClassName": "sluice", "listeners": listeners, "addresses": addresses});
+            if !sets.is_null() {
+                spec["allowedListeners"]["namespaces"] = sets;
+            }
             if let Some(name) = config {
                 spec["infrastructure"]["parametersRef"] =
                     json!({"group": "sluice.dev", "kind": "GatewayConfig", "name": name});
@@ -124,6 +128,33 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
             json!({"kind": "Gateway", "metadata": metadata, "spec": spec})
         },
     )
+}
+
+/// Sets of Gateways, with and without leave.
+pub(crate) fn listener_set() -> impl Strategy<Value = Value> {
+    let created =
+        prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-03T00:00:00Z"))];
+    let listeners = prop::collection::vec(listener(), 1..4);
+    (tenant(), name(), (gateways(), name()), created, listeners).prop_map(
+        |(namespace, name, (gateways, gateway), created, listeners)| {
+            let mut metadata = json!({"name": name, "namespace": namespace});
+            if let Some(created) = created {
+                metadata["creationTimestamp"] = json!(created);
+            }
+            let parent = json!({"name": gateway, "namespace": gateways});
+            let spec = json!({"parentRef": parent, "listeners": named(listeners)});
+            json!({"kind": "ListenerSet", "metadata": metadata, "spec": spec})
+        },
+    )
+}
+
+/// Listeners with names of their own: `l0`, `l1`, …
+fn named(listeners: Vec<Value>) -> Vec<Value> {
+    let name = |(index, mut listener): (usize, Value)| {
+        listener["name"] = json!(format!("l{index}"));
+        listener
+    };
+    listeners.into_iter().enumerate().map(name).collect()
 }
 
 fn node() -> impl Strategy<Value = Value> {
@@ -183,9 +214,13 @@ pub(crate) fn route() -> impl Strategy<Value = Value> {
     let hosts = prop::collection::vec(host(), 1..3);
     // The one parent that it names, a default one beside it, or that alone.
     let default = prop_oneof![4 => Just((true, false)), 1 => Just((true, true)), 1 => Just((false, true))];
-    ((tenant(), name(), created), (gateways(), name(), section), (hosts, default), rules).prop_map(
-        |((tenant, name, created), (gateways, gateway, section), (hosts, (named, default)), rules)| {
-            let mut parent = json!({"name": gateway, "namespace": gateways});
+    let set = prop_oneof![4 => Just(None), 1 => tenant().prop_map(Some)];
+    ((tenant(), name(), created), (gateways(), name(), section, set), (hosts, default), rules).prop_map(
+        |((tenant, name, created), (gateways, gateway, section, set), (hosts, (named, default)), rules)| {
+            let mut parent = match set {
+                Some(namespace) => json!({"kind": "ListenerSet", "name": gateway, "namespace": namespace}),
+                None => json!({"name": gateway, "namespace": gateways}),
+            };
             if let Some(section) = section {
                 parent["sectionName"] = json!(section);
             }

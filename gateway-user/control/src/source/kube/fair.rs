@@ -69,7 +69,8 @@ fn rank(kind: Kind, is_there: bool) -> u8 {
         Kind::Service => 1,
         Kind::ReferenceGrant | Kind::Secret | Kind::GatewayConfig | Kind::Node => 2,
         Kind::Gateway => 3,
-        _ => 4,
+        Kind::ListenerSet => 4,
+        _ => 5,
     };
     if is_there { rank } else { 9 - rank }
 }

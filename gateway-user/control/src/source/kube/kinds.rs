@@ -10,9 +10,10 @@ use super::wanted::FETCHED;
 
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
 /// asked for: it would cost memory, and the right to read it.
-pub(super) const WATCHED: [Kind; 17] = [
+pub(super) const WATCHED: [Kind; 18] = [
     Kind::GatewayClass,
     Kind::Gateway,
+    Kind::ListenerSet,
     Kind::GatewayConfig,
     Kind::HttpRoute,
     Kind::GrpcRoute,
@@ -123,6 +124,7 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
         kind,
         Kind::GatewayClass
             | Kind::Gateway
+            | Kind::ListenerSet
             | Kind::HttpRoute
             | Kind::GrpcRoute
             | Kind::TcpRoute

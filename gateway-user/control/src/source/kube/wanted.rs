@@ -1,4 +1,4 @@
-//! The objects that are held only where they are wanted: Secrets that a Gateway of ours refers to, with leave, and ConfigMaps
+//! The objects that are held only where they are wanted: Secrets that a Gateway of ours or a ListenerSet of one refers to, with leave, and ConfigMaps
 //! and ClusterTrustBundles that a BackendTLSPolicy refers to. Of the others the version alone is known.
 //!
 //! An intruder in the proxy of one node finds in its memory and in its state directory what it serves with,
@@ -55,7 +55,14 @@ impl Wanted {
 
     /// True if wants are made of objects of this kind.
     pub(super) fn depend_on(kind: Kind) -> bool {
-        matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ReferenceGrant | Kind::BackendTlsPolicy)
+        matches!(
+            kind,
+            Kind::GatewayClass
+                | Kind::Gateway
+                | Kind::ListenerSet
+                | Kind::ReferenceGrant
+                | Kind::BackendTlsPolicy
+        )
     }
 
     /// Takes over new wants; the old ones are forgotten.
@@ -149,7 +156,7 @@ impl Wanted {
     /// or of the grant's namespace, hold it up.
     pub(super) fn hold_up(&self, place: &Place, held: impl Fn(&Place) -> bool) -> bool {
         match place {
-            (Kind::Gateway | Kind::BackendTlsPolicy, _) => {
+            (Kind::Gateway | Kind::ListenerSet | Kind::BackendTlsPolicy, _) => {
                 let wants = self.wants.get(place).into_iter().flatten();
                 wants.into_iter().any(|key| self.is_pending(key, &held))
             }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use gateway_api_types::{FromNamespaces, GATEWAY_GROUP, Kind, ObjectKey, ReferenceGrant, ResourceSet};
+use gateway_ir::ObjectName;
 use gateway_translate::{Diagnostic, ObjectRef, Severity, Translation, selects};
 use serde_json::Value;
 
@@ -52,6 +53,7 @@ fn unused_grants(resources: &ResourceSet) -> Result<Vec<Diagnostic>, serde_json:
     for object in resources.iter() {
         let group = match object.kind() {
             Kind::Gateway
+            | Kind::ListenerSet
             | Kind::HttpRoute
             | Kind::GrpcRoute
             | Kind::TcpRoute
@@ -119,12 +121,15 @@ fn closed_listeners(resources: &ResourceSet, translation: &Translation) -> Vec<D
     if resources.namespaces.is_empty() {
         return diagnostics;
     }
-    let ours = |key: &ObjectKey| {
-        let mut names = translation.status.gateways.keys();
-        names.any(|name| (&*name.namespace, &*name.name) == (&*key.namespace, &*key.name))
-    };
-    for (key, gateway) in resources.gateways.iter().filter(|(key, _)| ours(key)) {
-        for (at, listener) in gateway.spec.listeners.iter().enumerate() {
+    let name = |key: &ObjectKey| ObjectName::new(&*key.namespace, &*key.name);
+    let status = &translation.status;
+    let gateways = resources.gateways.iter().filter(|(key, _)| status.gateways.contains_key(&name(key)));
+    let gateways = gateways.map(|(key, one)| (Kind::Gateway, key, &one.spec.listeners));
+    let sets =
+        resources.listener_sets.iter().filter(|(key, _)| status.listener_sets.contains_key(&name(key)));
+    let sets = sets.map(|(key, one)| (Kind::ListenerSet, key, &one.spec.listeners));
+    for (kind, key, listeners) in gateways.chain(sets) {
+        for (at, listener) in listeners.iter().enumerate() {
             let namespaces = &listener.allowed_routes.namespaces;
             let (FromNamespaces::Selector, Some(selector)) = (namespaces.from, &namespaces.selector) else {
                 continue;
@@ -136,7 +141,7 @@ fn closed_listeners(resources: &ResourceSet, translation: &Translation) -> Vec<D
                 let field = format!("listeners[{at}].allowedRoutes.namespaces.selector");
                 let message =
                     "it selects none of the Namespaces that were read, so no route can attach".to_owned();
-                diagnostics.push(note(resources, Kind::Gateway, key, &field, message));
+                diagnostics.push(note(resources, kind, key, &field, message));
             }
         }
     }
@@ -260,5 +265,27 @@ mod tests {
             said[0].starts_with("Gateway a/g: listeners[1].allowedRoutes.namespaces.selector: "),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn sets_are_linted_as_gateways_are() {
+        let gateway = json!({"spec": {"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}},
+            "listeners": [{"name": "own", "port": 80, "protocol": "HTTP", "hostname": "own.example"}]}});
+        let listener = json!({"name": "l", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "c", "namespace": "b"}]},
+            "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "two"}}}}});
+        let set = json!({"spec": {"parentRef": {"name": "g", "namespace": "a"}, "listeners": [listener]}});
+        let secret = json!({"group": "", "kind": "Secret", "name": "c"});
+        let namespace = json!({"metadata": {"name": "t", "labels": {"team": "one"}}});
+        let objects = vec![
+            object(Kind::Gateway, "a", "g", gateway),
+            object(Kind::ListenerSet, "s", "more", set),
+            grant("of-the-set", ("ListenerSet", "s"), secret.clone()),
+            grant("of-the-gateway", ("Gateway", "a"), secret),
+            Object::from_value(Kind::Namespace, namespace).unwrap(),
+        ];
+        let said = said(objects);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("ReferenceGrant b/of-the-gateway: "), "{said:?}");
+        assert!(said[1].starts_with("ListenerSet s/more: listeners[0].allowedRoutes"), "{said:?}");
     }
 }

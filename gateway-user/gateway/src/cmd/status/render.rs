@@ -25,10 +25,11 @@ pub(super) fn render(document: &StatusDocument, wide: bool) -> String {
         text.push('\n');
         text.push_str(&watches(document));
     }
-    let gateways = gateways(document, wide);
-    if !gateways.is_empty() {
-        text.push('\n');
-        text.push_str(&gateways);
+    for table in [gateways(document, wide), listener_sets(document, wide)] {
+        if !table.is_empty() {
+            text.push('\n');
+            text.push_str(&table);
+        }
     }
     text.push('\n');
     text.push_str(&listeners(document, wide));
@@ -203,6 +204,19 @@ fn gateways(document: &StatusDocument, wide: bool) -> String {
         let is_shown = wide || line.conditions.iter().any(|(name, condition)| is_wrong(name, condition));
         if is_shown {
             table.row([line.gateway.clone(), state(&line.conditions), messages(&line.conditions)]);
+        }
+    }
+    if table.is_empty() { String::new() } else { table.render() }
+}
+
+/// ListenerSets with a condition that is wrong, and its message; `wide` adds the others.
+fn listener_sets(document: &StatusDocument, wide: bool) -> String {
+    let mut table = Table::new(&["LISTENERSET", "GATEWAY", "STATE", "MESSAGE"]);
+    for line in &document.listener_sets {
+        let is_shown = wide || line.conditions.iter().any(|(name, condition)| is_wrong(name, condition));
+        if is_shown {
+            let (set, gateway) = (line.listener_set.clone(), line.gateway.clone());
+            table.row([set, gateway, state(&line.conditions), messages(&line.conditions)]);
         }
     }
     if table.is_empty() { String::new() } else { table.render() }

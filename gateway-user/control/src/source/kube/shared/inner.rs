@@ -72,6 +72,10 @@ impl Inner {
             Object::Gateway(gateway) => Some(&**gateway),
             _ => None,
         });
+        let sets = all(Kind::ListenerSet).filter_map(|object| match object {
+            Object::ListenerSet(set) => Some(&**set),
+            _ => None,
+        });
         let grants = all(Kind::ReferenceGrant).filter_map(|object| match object {
             Object::ReferenceGrant(grant) => Some(&**grant),
             _ => None,
@@ -80,7 +84,7 @@ impl Inner {
             Object::BackendTlsPolicy(policy) => Some(&**policy),
             _ => None,
         });
-        let wants = object_wants(classes, gateways, grants, policies, &self.wanted.options);
+        let wants = object_wants(classes, gateways, sets, grants, policies, &self.wanted.options);
         self.wanted.want(wants);
         let held = FETCHED.into_iter().flat_map(|kind| self.keys(kind).map(move |key| (kind, key.clone())));
         let broken = self.broken.keys().filter(|(kind, _)| FETCHED.contains(kind)).cloned();

@@ -1,0 +1,282 @@
+//! ListenerSets merged with their Gateways: against a model of precedence, and the work that thousands of listeners cost.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::world::{class, set, typed};
+use gateway_api_types::{Condition, Kind, Object, ObjectKey, ResourceSet};
+use gateway_ir::{BindAddress, ObjectName, Transport};
+use gateway_translate::{
+    NodeReport, RejectedBind, RejectionReason, TranslateOptions, Translation, Translator, digests,
+    set_digests, translate,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const HOSTS: [&str; 4] = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"];
+
+/// An object with listeners for hosts of one port: a Gateway, or a set of one.
+#[derive(Clone, Debug)]
+struct Holder {
+    name: usize,
+    /// The number of the Gateway that a set names.
+    gateway: Option<usize>,
+    /// Day of its creation.
+    created: u8,
+    hosts: BTreeSet<usize>,
+}
+
+impl Holder {
+    fn value(&self) -> Value {
+        let listeners = self.hosts.iter().map(|host| {
+            json!({"name": format!("l{host}"), "port": 80, "protocol": "HTTP", "hostname": HOSTS[*host]})
+        });
+        let listeners: Vec<_> = listeners.collect();
+        let metadata = |prefix: &str| {
+            let created = format!("2026-01-{:02}T00:00:00Z", self.created);
+            json!({"name": format!("{prefix}{}", self.name), "namespace": "x", "creationTimestamp": created})
+        };
+        match self.gateway {
+            None => json!({"kind": "Gateway", "metadata": metadata("g"), "spec": {
+                "gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}}, "listeners": listeners}}),
+            Some(gateway) => json!({"kind": "ListenerSet", "metadata": metadata("s"), "spec": {
+                "parentRef": {"name": format!("g{gateway}")}, "listeners": listeners}}),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self.gateway {
+            None => format!("g{}", self.name),
+            Some(gateway) => format!("g{gateway}/x/s{}", self.name),
+        }
+    }
+}
+
+/// The holder of each host, as the specification's order and the ages say it.
+fn model(holders: &[Holder]) -> BTreeMap<&'static str, String> {
+    let gateways: BTreeMap<usize, u8> =
+        holders.iter().filter(|one| one.gateway.is_none()).map(|one| (one.name, one.created)).collect();
+    let mut order: Vec<_> = holders
+        .iter()
+        .filter_map(|one| {
+            let own = one.created;
+            let since = match one.gateway {
+                Some(gateway) => own.max(*gateways.get(&gateway)?),
+                None => own,
+            };
+            Some(((since, one.gateway.is_some(), own, one.name), one))
+        })
+        .collect();
+    order.sort_by_key(|(key, _)| *key);
+    let mut won = BTreeMap::new();
+    for (_, holder) in order {
+        for host in &holder.hosts {
+            won.entry(HOSTS[*host]).or_insert_with(|| holder.text());
+        }
+    }
+    won
+}
+
+fn served(translation: &Translation) -> BTreeMap<String, String> {
+    let listeners = translation.ir.binds.iter().flat_map(|bind| &bind.listeners);
+    let text = |id: &gateway_ir::ListenerId| match &id.set {
+        Some(set) => format!("{}/{set}", id.gateway.name),
+        None => id.gateway.name.to_string(),
+    };
+    listeners.map(|one| (one.hostname.as_ref().unwrap().to_string(), text(&one.id))).collect()
+}
+
+fn world(holders: &[Holder]) -> ResourceSet {
+    let objects = holders.iter().map(|holder| typed(holder.value()));
+    set(&[class()].into_iter().chain(objects).collect::<Vec<_>>())
+}
+
+fn condition<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
+    conditions.iter().find(|one| one.type_ == type_).unwrap()
+}
+
+fn holders() -> impl Strategy<Value = Vec<Holder>> {
+    let hosts = || prop::collection::btree_set(0..HOSTS.len(), 1..4);
+    let gateways = prop::collection::vec((1..4_u8, hosts()), 1..3);
+    let sets = prop::collection::vec((0..2_usize, 1..6_u8, hosts()), 0..6);
+    (gateways, sets).prop_map(|(gateways, sets)| {
+        let gateways = gateways.into_iter().enumerate();
+        let gateways =
+            gateways.map(|(name, (created, hosts))| Holder { name, gateway: None, created, hosts });
+        let sets = sets.into_iter().enumerate().map(|(name, (gateway, created, hosts))| Holder {
+            name,
+            gateway: Some(gateway),
+            created,
+            hosts,
+        });
+        gateways.chain(sets).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hosts_go_to_whom_the_order_says_and_losers_change_nothing(holders in holders()) {
+        let translation = translate(&world(&holders), &TranslateOptions::default());
+        let won = model(&holders);
+        let served: BTreeMap<_, _> = served(&translation);
+        let wanted: BTreeMap<_, _> =
+            won.iter().map(|(host, holder)| ((*host).to_owned(), holder.clone())).collect();
+        prop_assert_eq!(&served, &wanted);
+        for (at, holder) in holders.iter().enumerate().filter(|(_, one)| one.gateway.is_some()) {
+            let name = ObjectName::new("x", format!("s{}", holder.name));
+            let Some(status) = translation.status.listener_sets.get(&name) else { continue };
+            let has = |host: &usize| won.get(HOSTS[*host]) == Some(&holder.text());
+            let accepted = holder.hosts.iter().any(has);
+            prop_assert_eq!(condition(&status.conditions, "Accepted").status.as_str() == "True", accepted);
+            for (host, listener) in holder.hosts.iter().zip(&status.listeners) {
+                let conflicted = condition(&listener.conditions, "Conflicted").status.as_str() == "True";
+                prop_assert_eq!(conflicted, !has(host));
+            }
+            if !accepted {
+                let mut rest = holders.clone();
+                rest.remove(at);
+                let without = translate(&world(&rest), &TranslateOptions::default());
+                prop_assert_eq!(&without.ir, &translation.ir);
+            }
+        }
+    }
+}
+
+/// Ten namespaces with ten sets of 50 listeners each, all of one Gateway, and a route on each set.
+fn thousands() -> ResourceSet {
+    let spec = json!({"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}},
+        "listeners": [{"name": "own", "port": 80, "protocol": "HTTP", "hostname": "own.example.com"}]});
+    let gateway = json!({"kind": "Gateway", "metadata": {"name": "gw", "namespace": "edge"}, "spec": spec});
+    let mut objects = vec![class(), typed(gateway)];
+    for number in 0..100 {
+        objects.push(typed(many(number, 50)));
+        objects.push(typed(route(number)));
+    }
+    objects.into_iter().map(|object| (object, None)).collect()
+}
+
+fn many(number: usize, listeners: usize) -> Value {
+    let listener = |at: usize| json!({"name": format!("l{at}"), "port": 80, "protocol": "HTTP", "hostname": format!("h{at}.s{number}.example.com")});
+    let listeners: Vec<_> = (0..listeners).map(listener).collect();
+    json!({"kind": "ListenerSet", "metadata": {"name": format!("s{number}"), "namespace": format!("t{}", number % 10)},
+        "spec": {"parentRef": {"name": "gw", "namespace": "edge"}, "listeners": listeners}})
+}
+
+fn route(number: usize) -> Value {
+    json!({"kind": "HTTPRoute", "metadata": {"name": format!("r{number}"), "namespace": format!("t{}", number % 10)},
+        "spec": {"parentRefs": [{"kind": "ListenerSet", "name": format!("s{number}")}], "rules": [{}]}})
+}
+
+#[test]
+fn an_edit_of_one_set_among_thousands_of_listeners_translates_its_own_routes() {
+    let mut resources = thousands();
+    let mut translator = Translator::new(TranslateOptions::default());
+    let before = translator.update(&resources);
+    let listeners = |translation: &Translation| -> usize {
+        translation.ir.binds.iter().map(|bind| bind.listeners.len()).sum()
+    };
+    assert_eq!((before.ir.binds.len(), listeners(&before)), (1, 5_001));
+    assert_eq!(translator.rebuilt().routes, 100);
+    assert_eq!(before.status.gateways.values().next().unwrap().attached_listener_sets, Some(100));
+    resources.insert(typed(many(7, 49)), None);
+    let after = translator.update(&resources);
+    assert_eq!((listeners(&after), translator.rebuilt().routes), (5_000, 1));
+    resources.insert(typed(many(100, 50)), None);
+    translator.update(&resources);
+    assert_eq!(translator.rebuilt().routes, 0, "a new set has no route yet");
+    resources.remove(Kind::ListenerSet, &ObjectKey::new("t3", "s3"));
+    translator.update(&resources);
+    assert_eq!(translator.rebuilt().routes, 1);
+    let name = ObjectName::new("t7", "s7");
+    let status = |translation: &Translation| translation.status.listener_sets.get(&name).cloned().unwrap();
+    assert_eq!((status(&before).listeners.len(), status(&after).listeners.len()), (50, 49));
+}
+
+/// Why each listener that is not accepted is not, over all sets of a namespace.
+fn reasons(translation: &Translation, namespace: &str) -> BTreeMap<String, usize> {
+    let mut reasons = BTreeMap::new();
+    let own = translation.status.listener_sets.iter().filter(|(name, _)| *name.namespace == *namespace);
+    for listener in own.flat_map(|(_, status)| &status.listeners) {
+        let accepted = condition(&listener.conditions, "Accepted");
+        *reasons.entry(accepted.reason.clone()).or_default() += 1;
+    }
+    reasons
+}
+
+#[test]
+fn the_youngest_sets_of_a_namespace_are_told_that_there_is_no_room() {
+    let mut resources = thousands();
+    for number in 0..1_000 {
+        let listener = |at: usize| json!({"name": format!("l{at}"), "port": 80, "protocol": "HTTP", "hostname": format!("h{at}.g{number}.example.com")});
+        let created = format!("2026-02-{:02}T00:{:02}:00Z", 1 + number / 60, number % 60);
+        let greedy = json!({"kind": "ListenerSet",
+            "metadata": {"name": format!("s{number}"), "namespace": "greedy", "creationTimestamp": created},
+            "spec": {"parentRef": {"name": "gw", "namespace": "edge"}, "listeners": [listener(0), listener(1)]}});
+        resources.insert(typed(greedy), None);
+    }
+    let translation = translate(&resources, &TranslateOptions::default());
+    let wanted = [("Accepted".to_owned(), 1_024), ("TooManyListeners".to_owned(), 976)];
+    assert_eq!(reasons(&translation, "greedy"), wanted.into());
+    assert_eq!(reasons(&translation, "t0"), [("Accepted".to_owned(), 500)].into(), "others lose nothing");
+    let status = |name: &str| &translation.status.listener_sets[&ObjectName::new("greedy", name)];
+    assert_eq!(condition(&status("s511").conditions, "Accepted").reason, "Accepted");
+    let refused = condition(&status("s512").conditions, "Accepted");
+    assert_eq!((refused.status.as_str(), &*refused.reason), ("False", "ListenersNotValid"));
+    assert!(refused.message.contains("1024 listeners"), "{}", refused.message);
+    assert_eq!(translation.status.gateways.values().next().unwrap().attached_listener_sets, Some(612));
+}
+
+#[test]
+fn a_port_that_nodes_refuse_is_told_to_its_set_alone() {
+    let mut resources = thousands();
+    let tcp = json!({"kind": "ListenerSet", "metadata": {"name": "tcp", "namespace": "t0"}, "spec": {
+        "parentRef": {"name": "gw", "namespace": "edge"}, "listeners": [{"name": "db", "port": 5432, "protocol": "TCP"}]}});
+    resources.insert(typed(tcp), None);
+    let translation = translate(&resources, &TranslateOptions::default());
+    let refused = RejectedBind {
+        address: BindAddress::Any,
+        port: 5432,
+        transport: Transport::Tcp,
+        reason: RejectionReason::PortUnavailable,
+        message: "another program listens".to_owned(),
+    };
+    let report = NodeReport {
+        gateways: digests(&translation.ir),
+        listener_sets: set_digests(&translation.ir),
+        refused: vec![refused],
+        ..NodeReport::default()
+    };
+    let status = translation.status.with_reports(&[("a".to_owned(), report)].into());
+    let of = |namespace: &str, name: &str| {
+        let set = &status.listener_sets[&ObjectName::new(namespace, name)];
+        ["Accepted", "Programmed"].map(|type_| condition(&set.conditions, type_).reason.clone())
+    };
+    assert_eq!(of("t0", "tcp"), ["ListenersNotValid", "PortUnavailable"]);
+    assert_eq!(of("t0", "s10"), ["Accepted", "Programmed"]);
+    let gateway = status.gateways.values().next().unwrap();
+    assert_eq!(gateway.attached_listener_sets, Some(100));
+    assert_eq!(condition(&gateway.conditions, "Programmed").reason, "Programmed");
+}
+
+#[test]
+fn sets_of_many_namespaces_share_the_ports_of_a_gateway() {
+    let spec = json!({"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}},
+        "listeners": [{"name": "own", "port": 80, "protocol": "HTTP"}]});
+    let gateway = json!({"kind": "Gateway", "metadata": {"name": "gw", "namespace": "edge"}, "spec": spec});
+    let sets = (0..5_u16).map(|number| {
+        let listener =
+            |at: u16| json!({"name": format!("l{at}"), "port": 9_000 + 16 * number + at, "protocol": "TCP"});
+        let listeners: Vec<_> = (0..16).map(listener).collect();
+        typed(json!({"kind": "ListenerSet", "metadata": {"name": "ports", "namespace": format!("t{number}")},
+            "spec": {"parentRef": {"name": "gw", "namespace": "edge"}, "listeners": listeners}}))
+    });
+    let all: Vec<Object> = [class(), typed(gateway)].into_iter().chain(sets).collect();
+    let resources: ResourceSet = all.into_iter().map(|object| (object, None)).collect();
+    let translation = translate(&resources, &TranslateOptions::default());
+    assert_eq!(translation.ir.binds.len(), 65);
+    assert_eq!(reasons(&translation, "t3"), [("Accepted".to_owned(), 16)].into());
+    assert_eq!(reasons(&translation, "t4"), [("PortUnavailable".to_owned(), 16)].into());
+}
