@@ -36,7 +36,7 @@ use tokio::sync::watch;
 
 use self::dangling::Dangling;
 use self::events::Events;
-use self::infrastructure::{Infrastructure, InfrastructureFaults};
+use self::infrastructure::Infrastructure;
 use self::lease::{Candidate, Herald, LeaseTimes};
 use self::pace::Pace;
 use self::pool::{AssignmentWriter, ObservedAssignments, Wants};
@@ -174,17 +174,9 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         streams.map(|nodes| (nodes.placement(), nodes)).map(|(placement, nodes)| (nodes, placement));
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let pace = Pace::new(membership.status_qps);
-    let (told_faults, infrastructure_faults) = watch::channel(Arc::new(InfrastructureFaults::new()));
-    let infrastructure = membership.gateway_accounts.then(|| Infrastructure {
-        client: client.clone(),
-        namespaces: membership.namespaces.clone(),
-        seen: Arc::clone(&membership.seen),
-        view: view.clone(),
-        leadership: leadership.clone(),
-        pace: pace.clone(),
-        faults: told_faults,
-        state: infrastructure::State::default(),
-    });
+    let (infrastructure, infrastructure_faults) =
+        Infrastructure::new(&client, (&membership.seen, &view), &leadership, &pace);
+    let infrastructure = membership.gateway_accounts.then(|| infrastructure.within(&membership.namespaces));
     let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally), pace);
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
         maps: Api::namespaced(client.clone(), &namespace),
@@ -196,15 +188,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         leadership: leadership.clone(),
         streams,
     });
-    let following = {
-        let leadership = leadership.clone();
-        async move {
-            match by_streams {
-                true => std::future::pending().await,
-                false => reports::follow(client, namespace, heard_by, leadership).await,
-            }
-        }
-    };
+    let following = follow((!by_streams).then_some((client, namespace)), heard_by, leadership.clone());
     let giving = give(assignment_writer, stop.clone());
     let keeping = keep(certificate_store.flatten(), stop.clone());
     let making = make(infrastructure, stop.clone());
@@ -241,6 +225,18 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
 async fn keep(certificate_store: Option<CertificateStore>, stop: watch::Receiver<bool>) {
     if let Some(certificate_store) = certificate_store {
         certificate_store.run(stop).await;
+    }
+}
+
+/// Follows the reports of nodes that are objects of the cluster, if they are.
+async fn follow(
+    objects: Option<(Client, String)>,
+    heard_by: watch::Sender<ReportCache>,
+    leadership: lease::Leadership,
+) {
+    match objects {
+        None => std::future::pending().await,
+        Some((client, namespace)) => reports::follow(client, namespace, heard_by, leadership).await,
     }
 }
 

@@ -4,6 +4,8 @@
 //! uid: so none that somebody else made is ever changed. It goes with its Gateway, by its owner reference.
 
 mod account;
+mod fault;
+mod list;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +14,20 @@ use std::time::Duration;
 use gateway_api_types::{Kind, Object, ObjectKey};
 use gateway_ir::ObjectName;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use self::account::{HeldAccount, MANAGER, MARK, WantedAccount};
+use self::account::{HeldAccount, MANAGER, WantedAccount};
+use self::fault::{described, not_written, refused, taken};
 use super::ObservedObjects;
 use super::failures::ErrorLog;
 use super::lease::Leadership;
 use super::pace::Pace;
 use crate::view::View;
+
+pub use self::fault::{InfrastructureFault, InfrastructureFaults};
 
 /// Interval at which all accounts are listed anew.
 const LIST_INTERVAL: Duration = Duration::from_secs(300);
@@ -32,37 +37,23 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 const BATCH_DELAY: Duration = Duration::from_millis(250);
 /// Limit for the server's response, and for a turn to write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Accounts in one response of a list.
-const PAGE: u32 = 500;
-
-/// A reason for which a Gateway has not what its infrastructure asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InfrastructureFault {
-    /// `NameTaken`, `NameTooLong` or `NotWritten`: the condition's reason.
-    pub reason: &'static str,
-    /// The object, what is wrong with it, and what to do.
-    pub message: String,
-}
-
-/// Faults by Gateway; those without one are not in here.
-pub type InfrastructureFaults = BTreeMap<ObjectName, InfrastructureFault>;
 
 /// The leader's side.
 pub(super) struct Infrastructure {
-    pub(super) client: Client,
+    client: Client,
     /// The namespaces that are read; empty is all.
-    pub(super) namespaces: Vec<String>,
-    pub(super) seen: Arc<dyn ObservedObjects>,
-    pub(super) view: watch::Receiver<Arc<View>>,
-    pub(super) leadership: Leadership,
-    pub(super) pace: Pace,
-    pub(super) faults: watch::Sender<Arc<InfrastructureFaults>>,
-    pub(super) state: State,
+    namespaces: Vec<String>,
+    seen: Arc<dyn ObservedObjects>,
+    view: watch::Receiver<Arc<View>>,
+    leadership: Leadership,
+    pace: Pace,
+    faults: watch::Sender<Arc<InfrastructureFaults>>,
+    state: State,
 }
 
 /// Accounts as they were seen and written.
 #[derive(Debug, Default)]
-pub(super) struct State {
+struct State {
     held: BTreeMap<ObjectName, HeldAccount>,
     /// Time of the last list; `None` if there is none of this leadership.
     listed: Option<Instant>,
@@ -70,6 +61,32 @@ pub(super) struct State {
 }
 
 impl Infrastructure {
+    /// For Gateways of every namespace; the second result has those that lack something.
+    pub(super) fn new(
+        client: &Client,
+        (seen, view): (&Arc<dyn ObservedObjects>, &watch::Receiver<Arc<View>>),
+        leadership: &Leadership,
+        pace: &Pace,
+    ) -> (Self, watch::Receiver<Arc<InfrastructureFaults>>) {
+        let (faults, told) = watch::channel(Arc::default());
+        let infrastructure = Self {
+            client: client.clone(),
+            namespaces: Vec::new(),
+            seen: Arc::clone(seen),
+            view: view.clone(),
+            leadership: leadership.clone(),
+            pace: pace.clone(),
+            faults,
+            state: State::default(),
+        };
+        (infrastructure, told)
+    }
+
+    /// For Gateways of these namespaces alone; none stands for all.
+    pub(super) fn within(self, namespaces: &[String]) -> Self {
+        Self { namespaces: namespaces.to_vec(), ..self }
+    }
+
     /// Runs until `stop` says true or its sender is gone.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut next = Instant::now();
@@ -204,6 +221,12 @@ impl Infrastructure {
         }
     }
 
+    async fn list(&mut self) -> Result<(), String> {
+        self.state.held = list::accounts(&self.client, &self.namespaces).await?;
+        self.state.listed = Some(Instant::now());
+        Ok(())
+    }
+
     /// Waits until one more may be written.
     async fn turn(&self) -> Result<(), InfrastructureFault> {
         let admitted = self.pace.admit(Instant::now() + WRITE_TIMEOUT).await.is_ok();
@@ -216,66 +239,4 @@ impl Infrastructure {
     fn accounts(&self, wanted: &WantedAccount) -> Api<ServiceAccount> {
         Api::namespaced(self.client.clone(), &wanted.gateway.namespace)
     }
-
-    /// Reads which accounts of ours there are.
-    async fn list(&mut self) -> Result<(), String> {
-        let apis: Vec<Api<ServiceAccount>> = match self.namespaces.as_slice() {
-            [] => vec![Api::all(self.client.clone())],
-            some => some.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect(),
-        };
-        let mut held = BTreeMap::new();
-        for api in apis {
-            let mut params = ListParams::default().labels(&format!("{}={}", MARK.0, MARK.1)).limit(PAGE);
-            loop {
-                let listed = timeout(WRITE_TIMEOUT, api.list(&params)).await;
-                let page = listed.map_err(|_| "list ServiceAccounts: no response in time".to_owned())?;
-                let page =
-                    page.map_err(|error| format!("list ServiceAccounts: {error}{}", hint(&error, "list")))?;
-                for account in &page.items {
-                    let (namespace, name) = (&account.metadata.namespace, &account.metadata.name);
-                    if let (Some(namespace), Some(name)) = (namespace, name) {
-                        held.insert(
-                            ObjectName::new(namespace.as_str(), name.as_str()),
-                            HeldAccount::of(account),
-                        );
-                    }
-                }
-                match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                    Some(token) => params = params.continue_token(&token),
-                    None => break,
-                }
-            }
-        }
-        self.state.held = held;
-        self.state.listed = Some(Instant::now());
-        Ok(())
-    }
-}
-
-fn described(wanted: &WantedAccount) -> String {
-    format!("ServiceAccount {}/{}", wanted.gateway.namespace, wanted.name)
-}
-
-fn taken(wanted: &WantedAccount) -> InfrastructureFault {
-    let message = format!(
-        "infrastructure: {} is not this Gateway's and stays as it is; rename it or the Gateway",
-        described(wanted)
-    );
-    InfrastructureFault { reason: "NameTaken", message }
-}
-
-fn refused(verb: &str, wanted: &WantedAccount, error: &Error) -> InfrastructureFault {
-    not_written(format!("{verb} {}: {error}{}", described(wanted), hint(error, verb)))
-}
-
-fn hint(error: &Error, verb: &str) -> String {
-    let is_denied = matches!(error, Error::Api(status) if status.code == 403);
-    match is_denied {
-        true => format!("; allow verb {verb} on serviceaccounts, or set --gateway-accounts=false"),
-        false => String::new(),
-    }
-}
-
-fn not_written(message: String) -> InfrastructureFault {
-    InfrastructureFault { reason: "NotWritten", message: format!("infrastructure: {message}; tried again") }
 }
