@@ -17,7 +17,7 @@ use crate::gateway::GatewayState;
 use crate::host_load::OverBudget;
 use crate::hosts::{Claims, Hosts};
 use crate::memo::Routes;
-use crate::price::{self, Prices};
+use crate::price::{self, ParentNames, Prices};
 use crate::read::Reader;
 use crate::served::Served;
 use crate::settings::EffectiveSetting;
@@ -145,11 +145,7 @@ impl PreviousState {
         let changes = self.known.update(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
         let controller = &options.controller_name;
-        let ours = gateways.iter().map(|one| {
-            let name = one.key.name();
-            (one.key.kind(), &*name.namespace, &*name.name)
-        });
-        let ours = ours.collect();
+        let ours = names_of(&gateways);
         self.prices.update(price::priced(resources, &ours, self.known.expressive()), library, &options.regex);
         let mut edited = self.routes.update(&changes, resources, controller, &self.prices, reader);
         let refused = price::scan_refusals(self.routes.demanding(), &options.regex);
@@ -199,8 +195,7 @@ impl PreviousState {
         };
         gateways.iter().for_each(|gateway| status.add_parent(gateway));
         status.routes = self.served.statuses(&self.routes, &refused, &shadowed);
-        let refused_expressions = self.prices.refused_count();
-        let hosts = self.hosts.totals();
+        let (refused_expressions, hosts) = (self.prices.refused_count(), self.hosts.totals());
         let diagnostics = diagnostics.finish(resources);
         let translation = Translation {
             ir,
@@ -253,6 +248,15 @@ impl PreviousState {
 /// A set and its Gateway.
 fn gateway_of(set: &GatewayState<'_>) -> (ObjectName, ObjectName) {
     (set.key.name().clone(), set.name.clone())
+}
+
+/// The Gateways and sets of ours, for prices.
+fn names_of<'v>(gateways: &'v [GatewayState<'_>]) -> ParentNames<'v> {
+    let key = |one: &'v GatewayState<'_>| {
+        let name = one.key.name();
+        (one.key.kind(), &*name.namespace, &*name.name)
+    };
+    gateways.iter().map(key).collect()
 }
 
 /// The settings of a Gateway as they are in force.

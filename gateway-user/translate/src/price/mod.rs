@@ -18,8 +18,8 @@ use gateway_regex::{DEFAULT_LIMIT, Library};
 
 use crate::route::RouteRef;
 
-pub(crate) use admission::priced;
 pub use admission::{Admission, Admitted};
+pub(crate) use admission::{ParentNames, priced};
 pub(crate) use demand::{Demand, Subject};
 pub(crate) use scan::refusals as scan_refusals;
 pub use walk::Walk;
