@@ -49,7 +49,9 @@ pub(crate) fn resolve(
     host_claims: &hosts::Claims,
     diagnostics: &mut Diagnostics,
 ) {
-    for gateway in gateways.iter_mut() {
+    // Listeners of one set are in the merged list one after the other, and the first of those in conflict has what they want
+    // (`ListenerSetSpec.listeners`).
+    for gateway in gateways.iter_mut().filter(|one| one.set.is_none()) {
         within(&mut gateway.listeners);
     }
     let mut order: Vec<&mut GatewayState<'_>> = gateways.iter_mut().collect();
