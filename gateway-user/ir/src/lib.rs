@@ -18,6 +18,7 @@ pub mod order;
 pub mod overlap;
 mod placement;
 mod policy;
+mod retry;
 mod route;
 mod settings;
 mod tls;
@@ -34,6 +35,7 @@ pub use ids::{
 pub use matching::{GrpcMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use placement::{LabelRequirement, Labels, NodeSelector, Placement};
 pub use policy::{ANY, Cors, Mirror, Share};
+pub use retry::{Retry, RetryBudget};
 pub use route::{
     Action, HttpRoute, HttpRule, L4Backend, L4Route, L4Rule, Route, RuleError, RuleErrorKind, Timeouts,
     WeightedBackend, WeightedTarget,

@@ -60,6 +60,7 @@ fn route(shape: Shape, number: usize) -> HttpRoute {
         filters: vec![],
         action: Action::Forward(vec![backend]),
         timeouts: Timeouts::default(),
+        retry: None,
     };
     HttpRoute { id: RouteId { kind: RouteKind::HTTPRoute, object }, created: None, rules: vec![rule] }
 }

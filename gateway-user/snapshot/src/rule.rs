@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gateway_ir::{PathMatch, RouteId, RuleError, Timeouts};
+use gateway_ir::{PathMatch, Retry, RouteId, RuleError, Timeouts};
 
 use crate::rewrite::Redirect;
 use crate::{Filters, Mirror, Picker};
@@ -39,6 +39,8 @@ pub struct Rule {
     pub action: Action,
     /// The rule's time limits.
     pub timeouts: Timeouts,
+    /// Further attempts of its requests.
+    pub retry: Option<Box<Retry>>,
     /// The path condition of each match.
     pub(crate) paths: Box<[PathMatch]>,
 }

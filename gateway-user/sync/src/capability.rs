@@ -26,6 +26,8 @@ pub const REGULAR_EXPRESSIONS: &str = "regular-expressions";
 pub const GRPC_MATCHES: &str = "grpc-matches";
 /// Time limits of rules.
 pub const TIMEOUTS: &str = "timeouts";
+/// Further attempts of requests that fail.
+pub const RETRIES: &str = "retries";
 /// HTTP/2 to backends.
 pub const HTTP2_BACKENDS: &str = "http2-backends";
 /// TLS to backends.
@@ -59,6 +61,7 @@ pub const KNOWN: &[&str] = &[
     REGULAR_EXPRESSIONS,
     GRPC_MATCHES,
     TIMEOUTS,
+    RETRIES,
     HTTP2_BACKENDS,
     BACKEND_TLS,
     TLS_TERMINATE,
@@ -112,6 +115,7 @@ pub fn of_action(rule: &HttpRule) -> Needs {
         (any_cluster(|key| key.protocol == BackendProtocol::Http2), HTTP2_BACKENDS),
         (any_cluster(|key| key.tls), BACKEND_TLS),
         (rule.timeouts != gateway_ir::Timeouts::default(), TIMEOUTS),
+        (rule.retry.is_some(), RETRIES),
     ])
 }
 

@@ -1,5 +1,19 @@
 //! Gateway API durations: `1h30m`, `500ms`, `0s` (GEP-2257).
 
+use crate::diagnostics::ConfigError;
+use crate::reason;
+
+/// Reads the duration of a field, in milliseconds.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn parse(text: &str, field: &str) -> Result<u64, ConfigError> {
+    parse_millis(text).ok_or_else(|| {
+        let message = format!("{text:?} is not a duration such as 10s, 1m30s or 500ms (GEP-2257)");
+        ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
+    })
+}
+
 /// Reads a GEP-2257 duration, one to four components of one to five digits and a unit; gives milliseconds.
 ///
 /// `None` if the text is no such duration. Four components of five digits of hours fit a `u64` with room to

@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 49] = [
+const CLAIMED: [(&str, Minor); 51] = [
     ("BackendTLSPolicy", V1_6),
     ("BackendTLSPolicySANValidation", V1_6),
     ("ClusterTrustBundle", V1_7),
@@ -56,6 +56,8 @@ const CLAIMED: [(&str, Minor); 49] = [
     ("HTTPRouteRequestPercentageMirror", V1_6),
     ("HTTPRouteRequestTimeout", V1_6),
     ("HTTPRouteResponseHeaderModification", V1_6),
+    ("HTTPRouteRetryCodes", V1_7),
+    ("HTTPRouteRetryConnectionError", V1_6),
     ("HTTPRouteSchemeRedirect", V1_6),
     ("ListenerSet", V1_6),
     ("ReferenceGrant", V1_6),
@@ -65,6 +67,9 @@ const CLAIMED: [(&str, Minor); 49] = [
     ("TLSRouteModeTerminate", V1_6),
     ("UDPRoute", V1_6),
 ];
+
+/// Features that v1.7 has by another name, or as a part of another one.
+const RENAMED: [&str; 2] = ["HTTPRouteRetry", "HTTPRouteRetryBackendTimeout"];
 
 /// The support that follows from the installed definitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,8 +122,10 @@ const BUNDLE_ANNOTATION: &str = gateway_api_types::BUNDLE_VERSION_ANNOTATION;
 const SUPPORTED: &str = "v1.6 and v1.7";
 
 fn claimed(bundle: Minor) -> Vec<SupportedFeature> {
-    let there = CLAIMED.iter().filter(|(_, since)| *since <= bundle);
-    there.map(|(name, _)| SupportedFeature { name: (*name).to_owned() }).collect()
+    let there = CLAIMED.iter().filter(|(_, since)| *since <= bundle).map(|(name, _)| *name);
+    let mut names: Vec<_> = there.chain(RENAMED.into_iter().filter(|_| bundle < V1_7)).collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| SupportedFeature { name: name.to_owned() }).collect()
 }
 
 /// The first two numbers of `v1.7.0`, `v1.7.0-rc.1`.
@@ -154,6 +161,8 @@ mod tests {
         assert!(has(&old, "HTTPRoute") && !has(&old, "HTTPRouteBackendURLRewrite"));
         let new = support(&[("a", Some("v1.7.0-rc.1"))]);
         assert!(new.version.is_ok() && has(&new, "HTTPRouteBackendURLRewrite"));
+        assert!(has(&old, "HTTPRouteRetry") && !has(&old, "HTTPRouteRetryCodes"));
+        assert!(has(&new, "HTTPRouteRetryCodes") && !has(&new, "HTTPRouteRetry"));
         assert_eq!(of(None).features, new.features);
         for support in [&old, &new] {
             assert!(support.features.is_sorted_by(|a, b| a.name < b.name));

@@ -50,6 +50,7 @@ mod price;
 mod read;
 mod reason;
 mod report;
+mod retry;
 mod route;
 mod rule;
 mod selector;

@@ -12,7 +12,7 @@ use crate::matching::ExpressionUse;
 use crate::price::RejectedParts;
 use crate::read::Reader;
 use crate::route::{L4RuleSpec, RuleSpec, fate};
-use crate::{backend, duration, filters, matching, reason, unreachable};
+use crate::{backend, duration, filters, matching, reason, retry, unreachable};
 
 /// A translated rule and what status and findings say about it.
 #[derive(Debug)]
@@ -62,6 +62,7 @@ pub(crate) fn translate(
             filters: Vec::new(),
             action: Action::Forward(Vec::new()),
             timeouts: Timeouts::default(),
+            retry: None,
         },
         report: RuleReport {
             invalid: bad_matches,
@@ -72,7 +73,7 @@ pub(crate) fn translate(
     state.report.ignored.extend(unreachable::conditions(&spec.matches, reader.requests(), &field));
     let scope = Scope { reader, referrer: Referrer::route(route) };
     let backends = backends(scope, spec, &field, &mut state);
-    match chain_and_timeouts(scope, spec, &field, &mut state) {
+    match all_but_backends(scope, spec, &field, &mut state) {
         Ok(redirect) => {
             let ignored = &mut state.report.ignored;
             state.rule.action = action(route.kind, redirect, backends, &field, ignored);
@@ -82,6 +83,7 @@ pub(crate) fn translate(
     if !state.report.invalid.is_empty() {
         let message = reason::join_errors(&state.report.invalid);
         state.rule.filters.clear();
+        state.rule.retry = None;
         state.rule.action = Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message });
     }
     state
@@ -116,7 +118,7 @@ pub(crate) fn translate_l4(
     RuleState { rule: L4Rule { name: spec.name.map(str::to_owned), backends }, report }
 }
 
-fn chain_and_timeouts(
+fn all_but_backends(
     scope: Scope<'_, '_, '_>,
     spec: &RuleSpec<'_>,
     field: &str,
@@ -129,6 +131,11 @@ fn chain_and_timeouts(
     }
     state.rule.filters = chain.filters;
     state.rule.timeouts = timeouts(spec.timeouts, field)?;
+    state.rule.retry = retry::translate(spec.retry, field, &mut state.report.ignored)?;
+    if chain.redirect.is_some() && state.rule.retry.take().is_some() {
+        let message = "a RequestRedirect sends nothing to a backend, so nothing is tried again".to_owned();
+        state.report.ignored.push((format!("{field}.retry"), message));
+    }
     if chain.redirect.is_some() && !spec.backends.is_empty() {
         return Err(ConfigError::new(
             reason::INCOMPATIBLE_FILTERS,
@@ -278,19 +285,12 @@ fn timeouts(spec: Option<&HttpRouteTimeouts>, field: &str) -> Result<Timeouts, C
 }
 
 fn duration(text: Option<&str>, field: &str) -> Result<Option<u64>, ConfigError> {
-    let Some(text) = text else { return Ok(None) };
-    duration::parse_millis(text).map(Some).ok_or_else(|| {
-        let message = format!("{text:?} is not a duration such as 10s, 1m30s or 500ms (GEP-2257)");
-        ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
-    })
+    text.map(|text| duration::parse(text, field)).transpose()
 }
 
 /// Fields that are valid and have no effect yet.
 fn not_built(spec: &RuleSpec<'_>, field: &str) -> Vec<(String, String)> {
     let mut fields = Vec::new();
-    if spec.has_retry {
-        fields.push((format!("{field}.retry"), "retry is not supported; requests are tried once".to_owned()));
-    }
     if spec.has_session_persistence {
         let message = "sessionPersistence is not supported; requests go to any endpoint".to_owned();
         fields.push((format!("{field}.sessionPersistence"), message));

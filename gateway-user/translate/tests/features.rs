@@ -452,6 +452,16 @@ spec: {parentRefs: [{name: gw, port: 8080}], rules: [{backendRefs: [{name: s, po
         &[("/filters/0/ResponseHeaders/remove/0", "\"server\"")],
     ),
     probe(
+        "HTTPRouteRetryCodes",
+        "rules: [{retry: {codes: [503, 500], attempts: 2, backoff: 100ms}, backendRefs: [{name: s, port: 80}]}]",
+        &[("/retry/codes", "[500,503]"), ("/retry/attempts", "2"), ("/retry/backoff_ms", "100")],
+    ),
+    probe(
+        "HTTPRouteRetryConnectionError",
+        "rules: [{retry: {}, backendRefs: [{name: s, port: 80}]}]",
+        &[("/retry/attempts", "1"), ("/retry/backoff_ms", "25")],
+    ),
+    probe(
         "HTTPRouteSchemeRedirect",
         "rules: [{filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}]}]",
         &[("/action/Redirect/scheme", "\"https\"")],

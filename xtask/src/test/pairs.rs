@@ -10,7 +10,7 @@ use clap::ValueEnum;
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair.
-pub(super) const EVERY_PAIR: [&str; 19] = [
+pub(super) const EVERY_PAIR: [&str; 20] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -30,6 +30,7 @@ pub(super) const EVERY_PAIR: [&str; 19] = [
     "mirrors",
     "static_addresses",
     "listener_sets",
+    "retries",
 ];
 
 /// Steering and I/O.

@@ -6,7 +6,7 @@ use crate::{
 
 fn rule(matches: Vec<RouteMatch>) -> HttpRule {
     let action = Action::Fail(RuleError { kind: RuleErrorKind::NoBackend, message: String::new() });
-    HttpRule { name: None, matches, filters: Vec::new(), action, timeouts: Timeouts::default() }
+    HttpRule { name: None, matches, filters: Vec::new(), action, timeouts: Timeouts::default(), retry: None }
 }
 
 fn route(name: &str, created: i64, matches: &[RouteMatch]) -> Route {

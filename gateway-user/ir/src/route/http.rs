@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterKey, Filter, Redirect, RouteId, RouteMatch};
+use crate::{ClusterKey, Filter, Redirect, Retry, RouteId, RouteMatch};
 
 /// One HTTPRoute or GRPCRoute, as rules for HTTP requests, independent of the listeners it is attached to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct HttpRule {
     /// Time limits that the route sets.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// Further attempts of requests that fail; `None` for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Box<Retry>>,
 }
 
 impl HttpRule {

@@ -7,6 +7,7 @@ use gateway_http::head::Fields;
 use gateway_io::Chunk;
 
 use super::ends::{Piece, PumpError, Source};
+use crate::context::ReplayAccount;
 
 /// Most content that is kept of one request: calls and forms are smaller, and what is larger is sent once.
 const MAX_KEPT: usize = 16 * 1024;
@@ -14,12 +15,18 @@ const MAX_KEPT: usize = 16 * 1024;
 /// Most content that is kept of a request that mirrors get as well.
 const MAX_MIRRORED: usize = 64 * 1024;
 
+/// Most content that is kept of a request whose rule has retries.
+const MAX_RETRIED: usize = 64 * 1024;
+
 /// A body's copy.
-#[derive(Debug)]
-pub(crate) struct Replay {
+pub(crate) struct Replay<'a> {
     kept: RefCell<Kept>,
     /// Mirrors want it, whatever becomes of the attempt.
     mirrored: bool,
+    /// Another attempt may want it, whatever mirrors got.
+    may_be_sent_again: bool,
+    /// The account of a request whose rule has retries.
+    account: Option<&'a ReplayAccount>,
 }
 
 /// Copies of a request, for mirrors.
@@ -49,11 +56,17 @@ enum State {
     Spent,
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
     /// For a request whose backend may refuse it, or that mirrors get as well; or for one that is sent once.
     pub(crate) fn new(may_be_refused: bool, mirrored: bool) -> Self {
         let state = if may_be_refused || mirrored { State::Untouched } else { State::Spent };
-        Self { kept: RefCell::new(Kept { state, ..Kept::default() }), mirrored }
+        let kept = RefCell::new(Kept { state, ..Kept::default() });
+        Self { kept, mirrored, may_be_sent_again: may_be_refused, account: None }
+    }
+
+    /// For a request whose rule has retries, within the bounds of this account.
+    pub(crate) fn within(account: &'a ReplayAccount, mirrored: bool) -> Self {
+        Self { account: Some(account), ..Self::new(true, mirrored) }
     }
 
     /// True if another attempt would send all of the body.
@@ -70,11 +83,15 @@ impl Replay {
 
     fn spend(&self) {
         *self.kept.borrow_mut() = Kept { state: State::Spent, ..Kept::default() };
+        self.account.iter().for_each(|account| account.give_back());
     }
 
-    /// The copy of a body that has come to its end; `None` if it is not kept.
+    /// The copy of a body that has come to its end, for mirrors; `None` if it is not kept.
     pub(crate) fn take(&self) -> Option<Vec<Chunk>> {
-        self.is_ready().then(|| std::mem::take(&mut *self.kept.borrow_mut()).pieces)
+        self.is_ready().then(|| match self.may_be_sent_again {
+            true => self.kept.borrow().pieces.iter().map(|piece| copy(piece)).collect(),
+            false => std::mem::take(&mut *self.kept.borrow_mut()).pieces,
+        })
     }
 
     fn keep(&self, piece: &Piece, has_trailers: impl FnOnce() -> bool) {
@@ -84,9 +101,15 @@ impl Replay {
         }
         let data = piece.data.as_deref().unwrap_or_default();
         kept.len += data.len();
-        let most = if self.mirrored { MAX_MIRRORED } else { MAX_KEPT };
-        if kept.len > most || (piece.finished && has_trailers()) {
+        let most = match (self.mirrored, self.account) {
+            (true, _) => MAX_MIRRORED,
+            (false, Some(_)) => MAX_RETRIED,
+            (false, None) => MAX_KEPT,
+        };
+        let has_room = kept.len <= most && self.account.is_none_or(|account| account.take(data.len()));
+        if !has_room || (piece.finished && has_trailers()) {
             *kept = Kept { state: State::Spent, ..Kept::default() };
+            self.account.iter().for_each(|account| account.give_back());
             return;
         }
         kept.state = if piece.finished { State::Whole } else { State::Begun };
@@ -117,10 +140,9 @@ pub(crate) fn copy(data: &[u8]) -> Chunk {
 }
 
 /// A request's body for one attempt: what was kept of it, then the rest from the client, of which a copy is kept.
-#[derive(Debug)]
 pub(crate) struct Replayed<'a, S> {
     from: &'a mut S,
-    replay: &'a Replay,
+    replay: &'a Replay<'a>,
     /// The next kept piece, and their number when the attempt began.
     next: usize,
     kept: usize,
@@ -129,7 +151,7 @@ pub(crate) struct Replayed<'a, S> {
 }
 
 impl<'a, S: Source> Replayed<'a, S> {
-    pub(crate) fn new(from: &'a mut S, replay: &'a Replay) -> Self {
+    pub(crate) fn new(from: &'a mut S, replay: &'a Replay<'a>) -> Self {
         Self { from, replay, next: 0, kept: replay.count(), whole: replay.is_whole() }
     }
 
@@ -209,6 +231,14 @@ mod tests {
         broken.spend();
         assert!(broken.take().is_none());
         assert_eq!(Replay::new(false, true).take().map(|body| body.len()), Some(0), "without content");
+    }
+
+    #[test]
+    fn mirrors_leave_a_body_for_another_attempt() {
+        let replay = Replay::new(true, true);
+        replay.keep(&piece(3, true), || false);
+        assert_eq!(replay.take().map(|body| body.len()), Some(1));
+        assert!(replay.is_ready() && replay.count() == 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bind_table;
 mod control;
 mod evictable_slots;
 mod live;
+mod replay_memory;
 mod servers;
 mod shares;
 
@@ -22,6 +23,7 @@ pub(crate) use bind_table::bind_table;
 pub(crate) use control::{Control, Place};
 pub(crate) use evictable_slots::{EvictableSlot, EvictableSlots};
 pub(crate) use live::{Live, Outcome, Routed};
+pub(crate) use replay_memory::{ReplayAccount, ReplayMemory};
 pub(crate) use shares::{Counted, NamespaceId, ShareId, Shared, Shares};
 
 use crate::ProxyConfig;
@@ -52,6 +54,7 @@ pub(crate) struct WorkerContext {
     pub(crate) upstreams: Upstreams,
     pub(crate) crypto_turns: CryptoTurns,
     pub(crate) shares: Shares,
+    pub(crate) replay_memory: ReplayMemory,
     pub(crate) random: Random,
     pub(crate) clock: Clock,
     pub(crate) metrics: RefCell<WorkerMetrics>,
@@ -82,6 +85,7 @@ impl WorkerContext {
             upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
             crypto_turns: CryptoTurns::default(),
             shares: Shares::default(),
+            replay_memory: ReplayMemory::new(config.buffer_limit),
             random: Random::seeded(),
             clock: Clock::new(),
             metrics: RefCell::new(WorkerMetrics::new(config.max_series, config.max_series_per_namespace)),

@@ -18,6 +18,8 @@ pub(crate) struct Share {
     under_way: Cell<u32>,
     /// When the last one began or ended, by the worker's coarse clock.
     last: Cell<Instant>,
+    /// Bytes of its requests that are kept for retries.
+    kept: Cell<usize>,
 }
 
 /// All shares of one worker, by name. They outlive snapshots: who is under way still counts.
@@ -131,7 +133,7 @@ impl Share {
     fn new() -> Self {
         // Nobody is present for being known.
         let long_ago = now().checked_sub(PRESENT).unwrap_or_else(now);
-        Self { under_way: Cell::new(0), last: Cell::new(long_ago) }
+        Self { under_way: Cell::new(0), last: Cell::new(long_ago), kept: Cell::new(0) }
     }
 
     fn is_present(&self, now: Instant) -> bool {
@@ -174,6 +176,13 @@ impl ShareId {
 
     fn addresses(&self) -> (usize, usize) {
         (Rc::as_ptr(&self.0.namespace).addr(), Rc::as_ptr(&self.0.listener).addr())
+    }
+}
+
+impl NamespaceId {
+    /// Bytes of its requests that are kept for retries.
+    pub(super) fn kept(&self) -> &Cell<usize> {
+        &self.0.kept
     }
 }
 

@@ -5,14 +5,15 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
-use gateway_http::head::RequestParts;
 use gateway_ir::BackendProtocol;
 use gateway_snapshot::{Destination, Target};
 
 use super::attempt::{AttemptEnd, attempt};
 use super::deliver::{Delivery, deliver, note_head, switch};
+use super::delivered::{Delivered, conclude, logs_in, release};
 use super::limit::{self, Limit};
 use super::progress::Progress;
+use super::retries::Forwarding;
 use super::route::MatchedRoute;
 use super::upload::{Upload, Uploading};
 use super::waits::Waits;
@@ -23,7 +24,7 @@ use crate::body::replay::Replay;
 use crate::clock::within;
 use crate::fault::{self, Stage};
 use crate::filters::{OnResponse, RequestTrailers};
-use crate::upstream::{Cluster, Tried, logs_connections_in};
+use crate::upstream::{Cluster, Tried};
 
 /// The step that follows an attempt.
 enum Decision {
@@ -66,6 +67,11 @@ impl<W: Wire> Exchange<'_, W> {
         drop(live);
         if self.edit_request(&target.filters, matched_len).is_err() {
             return Outcome::reply(Reason::FilteredRequestInvalid).into();
+        }
+        if let Some(retry) = &routed.rule.retry {
+            let routed = Rc::clone(&routed);
+            let forwarding = Forwarding { cluster, target, routed, permit, copies };
+            return self.forward_with_retries(retry, forwarding).await;
         }
         // Where a slow message holds a connection, as with HTTP/1.1, calls have the limits of any request.
         let is_stream = self.record.is_grpc && cluster.protocol == BackendProtocol::Http2;
@@ -178,7 +184,7 @@ impl<W: Wire> Exchange<'_, W> {
     }
 
     /// Takes what the record needs.
-    fn note(&mut self, progress: &Progress) {
+    pub(super) fn note(&mut self, progress: &Progress) {
         let record = &mut *self.record;
         record.status = progress.status.get();
         record.received = progress.received.get();
@@ -188,15 +194,6 @@ impl<W: Wire> Exchange<'_, W> {
             _ => None,
         };
     }
-}
-
-/// The state of a response when its attempt is over.
-enum Delivered {
-    Whole,
-    /// It has changed protocols.
-    Switched,
-    /// The rest of it is to come.
-    Left,
 }
 
 /// The cases in which a request may be sent again, once.
@@ -209,7 +206,7 @@ struct MayRetry {
     unprocessed: bool,
 }
 
-fn decide(end: AttemptEnd, may: MayRetry, body: &Replay) -> Decision {
+fn decide(end: AttemptEnd, may: MayRetry, body: &Replay<'_>) -> Decision {
     match end {
         AttemptEnd::Response => Decision::Deliver,
         AttemptEnd::Upgraded => Decision::Switch,
@@ -220,42 +217,10 @@ fn decide(end: AttemptEnd, may: MayRetry, body: &Replay) -> Decision {
     }
 }
 
-/// The fate of a lease whose response was delivered; `None` if it is dropped.
-fn release(progress: &Progress, reusable: bool) -> Option<Release> {
-    match progress.uploaded.get() {
-        true if reusable && progress.logs_in.get() => Some(Release::Private),
-        true if reusable => Some(Release::Shared),
-        // It has responded early and still reads.
-        false if progress.goes_on() => Some(Release::Relay),
-        _ => None,
-    }
-}
-
-/// True if a request brings credentials that count for its connection.
-fn logs_in(request: &RequestParts<'_>) -> bool {
-    let fields = request.fields;
-    let [own, proxy] = ["authorization", "proxy-authorization"].map(|name| fields.get_all(name.as_bytes()));
-    own.chain(proxy).any(logs_connections_in)
-}
-
 /// True if there is something in a cell that can only be taken.
 fn is_set<T>(cell: &Cell<Option<T>>) -> bool {
     let value = cell.take();
     let is_set = value.is_some();
     cell.set(value);
     is_set
-}
-
-/// The outcome; a local reply if no response has begun.
-#[inline(always)] // A call would move all of the progress.
-fn conclude(progress: Progress, result: Result<Delivered, Reason>) -> Ended {
-    let request_read = progress.read.get();
-    let outcome = match result {
-        Ok(Delivered::Whole) => Outcome::Done,
-        Ok(Delivered::Switched) => Outcome::Upgraded(progress.permit),
-        Ok(Delivered::Left) => Outcome::Left(progress.permit),
-        Err(reason) if progress.may_reply() => Outcome::reply(reason),
-        Err(reason) => Outcome::Reset(reason),
-    };
-    Ended { outcome, request_read }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod admit;
 mod attempt;
 mod deliver;
+mod delivered;
 mod dispatch;
 mod edit;
 mod limit;
@@ -11,6 +12,8 @@ mod mirrors;
 mod outcome;
 pub(crate) mod progress;
 mod redirect;
+mod retries;
+mod retry_plan;
 pub(crate) mod route;
 mod scratch;
 #[cfg(test)]

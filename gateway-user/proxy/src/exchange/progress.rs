@@ -89,7 +89,6 @@ impl Progress {
     /// For another attempt of the same request.
     pub(super) fn restart(&self) {
         self.uploaded.set(false);
-        self.read.set(false);
         self.over.set(false);
         self.received.set(0);
     }

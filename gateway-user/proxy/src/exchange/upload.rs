@@ -25,7 +25,7 @@ pub(super) struct Upload<'a, S, K> {
     pub(super) trailers: RequestTrailers<'a>,
     pub(super) progress: &'a Progress,
     /// Keeps a copy of the body for another attempt.
-    pub(super) replay: &'a Replay,
+    pub(super) replay: &'a Replay<'a>,
 }
 
 /// The request's way ended before the response's: the client is at fault, or gone, and the exchange is over.

@@ -47,7 +47,7 @@ pub(crate) trait Wire {
         &mut self,
         cluster: &Cluster,
         reuse: bool,
-        tried: &mut Tried,
+        tried: &mut Tried<'_>,
     ) -> Result<Self::Lease, Reason>;
 
     /// Queues the request's head, changed by `edits`, on a leased connection: it goes out with the first flush.
@@ -58,6 +58,12 @@ pub(crate) trait Wire {
 
     /// Both directions of the request that was begun. Large, so it is to stay where it is made.
     fn halves<'a>(&'a mut self, lease: &'a mut Self::Lease, progress: &'a Progress) -> Halves<'a, Self>;
+
+    /// Keeps the request's head for as long as the exchange lasts: it may have to be sent again behind its body.
+    fn keep_head(&mut self) {}
+
+    /// Returns once there is nobody left to respond to, between two attempts.
+    async fn gone(&mut self, progress: &Progress);
 
     /// Ends a lease whose response was delivered. One that is dropped instead is closed, or reset.
     fn release(&mut self, lease: Self::Lease, then: Release);

@@ -212,6 +212,7 @@ impl ServerConnection {
                     codec,
                     head: &head,
                     kept_head: None,
+                    keeps_head: false,
                     end: H1End::default(),
                 };
                 let mut exchange =

@@ -1,6 +1,7 @@
 //! HTTP/1.1 on both sides of an exchange.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::net::SocketAddr;
 
 use gateway_http::h1::BodyFraming;
@@ -17,7 +18,7 @@ use crate::Reason;
 use crate::backend::{self, BackendSink, BackendSource, Reading};
 use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;
-use crate::exchange::wire::{Halves, Release, Wire};
+use crate::exchange::wire::{Halves, Release, RequestSource as _, Wire};
 use crate::upstream::{Cluster, Lease, PrivateConnections, Tried, lease};
 
 /// One request on a client's connection, and the backend's connection while there is one.
@@ -31,6 +32,8 @@ pub(crate) struct H1Wire<'c> {
     pub(super) head: &'c Head,
     /// A copy of the head, once the inbox is taken with the body, for a request that may have to be sent again.
     pub(super) kept_head: Option<Chunk>,
+    /// It may be one whatever its backend speaks.
+    pub(super) keeps_head: bool,
     pub(super) end: H1End,
 }
 
@@ -89,7 +92,12 @@ impl<'c> Wire for H1Wire<'c> {
         self.codec.request.retain_fields(received, |field| keep(field.name));
     }
 
-    async fn lease(&mut self, cluster: &Cluster, reuse: bool, tried: &mut Tried) -> Result<Lease, Reason> {
+    async fn lease(
+        &mut self,
+        cluster: &Cluster,
+        reuse: bool,
+        tried: &mut Tried<'_>,
+    ) -> Result<Lease, Reason> {
         let own = self.private.as_mut().filter(|_| reuse).and_then(|private| private.take(cluster));
         match own {
             Some(lease) => Ok(lease),
@@ -105,7 +113,7 @@ impl<'c> Wire for H1Wire<'c> {
     }
 
     fn halves<'a>(&'a mut self, lease: &'a mut Lease, progress: &'a Progress) -> Halves<'a, Self> {
-        let (first, is_watched) = self.take_body(!lease.is_exclusive());
+        let (first, is_watched) = self.take_body(self.keeps_head || !lease.is_exclusive());
         let large = if lease.is_exclusive() { LargeChunks::Known } else { LargeChunks::Never };
         let Self { info, stream, codec, head, end, .. } = self;
         let context = &*info.context;
@@ -151,6 +159,33 @@ impl<'c> Wire for H1Wire<'c> {
                 progress,
             },
         }
+    }
+
+    fn keep_head(&mut self) {
+        self.keeps_head = true;
+    }
+
+    async fn gone(&mut self, progress: &Progress) {
+        if !self.head.meta.framing.is_empty() && !progress.read.get() {
+            // It is the body that comes next.
+            return pending().await;
+        }
+        let is_watched = self.inbox.as_ref().is_none_or(|inbox| inbox.len() <= self.head.len);
+        let Self { info, stream, codec, end, .. } = self;
+        let mut source = H1RequestSource {
+            context: &info.context,
+            body: H1Source {
+                from: &mut stream.recv,
+                decoder: &mut codec.request_body,
+                first: None,
+                rest: &mut end.early,
+                large: LargeChunks::Never,
+            },
+            is_watched,
+            half_closed: &end.half_closed,
+            progress,
+        };
+        source.gone().await;
     }
 
     fn release(&mut self, lease: Lease, then: Release) {

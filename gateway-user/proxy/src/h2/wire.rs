@@ -83,7 +83,12 @@ impl<'c> Wire for H2Wire<'c> {
         self.codec.request.retain_fields(self.text, |field| keep(field.name));
     }
 
-    async fn lease(&mut self, cluster: &Cluster, reuse: bool, tried: &mut Tried) -> Result<Lease, Reason> {
+    async fn lease(
+        &mut self,
+        cluster: &Cluster,
+        reuse: bool,
+        tried: &mut Tried<'_>,
+    ) -> Result<Lease, Reason> {
         lease(&self.info.context, cluster, reuse, None, tried).await
     }
 
@@ -122,6 +127,10 @@ impl<'c> Wire for H2Wire<'c> {
             response_source,
             response_sink: H2ResponseSink { body: H2Sink { leaving, ..H2Sink::new(sender) } },
         }
+    }
+
+    async fn gone(&mut self, _: &Progress) {
+        poll_fn(|cx| self.sender.borrow_mut().poll_gone(cx)).await;
     }
 
     fn release(&mut self, mut lease: Lease, then: Release) {

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::context::{Counted, Outcome, Routed, WorkerContext};
 use crate::metrics::{SeriesKey, UnsupportedProtocol, bounded, method_label};
 use crate::observe::access_log::Record;
+use crate::policy::retry::Denial;
 use crate::request_id;
 use crate::settings::Settings;
 use crate::tls::layer::TlsInfo;
@@ -56,9 +57,20 @@ pub(crate) struct RequestRecord {
     pub(crate) upstream_head: Option<Duration>,
     /// 0 until a response's head is sent.
     pub(crate) status: u16,
+    /// Its attempts, if its rule has retries.
+    pub(crate) retried: Option<Retried>,
     pub(crate) reason: Option<Reason>,
     pub(crate) received: u64,
     pub(crate) sent: u64,
+}
+
+/// The attempts of a request whose rule has retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retried {
+    /// All of them, the first included.
+    pub(crate) attempts: u8,
+    /// Why none followed the last one that the rule asks to be tried again.
+    pub(crate) denial: Option<Denial>,
 }
 
 impl RequestText {
@@ -172,6 +184,7 @@ impl RequestRecord {
             upstream_began: None,
             upstream_head: None,
             status: 0,
+            retried: None,
             reason: None,
             received: 0,
             sent: 0,
@@ -240,6 +253,7 @@ impl RequestRecord {
             bytes_sent: self.sent,
             duration_us,
             upstream_us: self.upstream_head.map(micros),
+            retried: self.retried.map(|Retried { attempts, denial }| (attempts, denial.map(Denial::code))),
             x_forwarded_for: text.forwarded_for.as_ref().map(|range| text.get(range)),
             user_agent: text.user_agent.as_ref().map(|range| text.get(range)),
             request_id,

@@ -4,6 +4,7 @@
 mod cors;
 mod mirror;
 mod own_fields;
+pub(crate) mod retry;
 
 pub use cors::admit as admit_cors;
 pub(crate) use mirror::Mirrors;

@@ -76,8 +76,10 @@ pub(crate) struct Cluster<C> {
 
 /// The endpoints that one request has already failed to reach.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tried {
+pub(crate) struct Tried<'a> {
     addresses: [Option<SocketAddr>; MAX_ATTEMPTS],
+    /// Endpoints of earlier attempts, which give way to any other.
+    avoided: &'a [SocketAddr],
 }
 
 impl<C> Backend<C> {
@@ -175,7 +177,12 @@ impl<C> Cluster<C> {
 
     /// The one of two random endpoints with fewer requests under way; one that failed lately or that this request
     /// has tried gives way to any other. `None` once all were tried.
-    pub(crate) fn pick(&self, random: &Random, tried: &Tried, now: Instant) -> Option<&Rc<Backend<C>>> {
+    pub(crate) fn pick(&self, random: &Random, tried: &Tried<'_>, now: Instant) -> Option<&Rc<Backend<C>>> {
+        if !tried.avoided.is_empty()
+            && let Some(other) = self.pick_other(random, tried, now)
+        {
+            return Some(other);
+        }
         let count = self.backends.len();
         let first = random.below(count);
         let usable = |backend: &&Rc<Backend<C>>| !tried.contains(backend.address) && !backend.is_failing(now);
@@ -186,7 +193,28 @@ impl<C> Cluster<C> {
     }
 }
 
-impl Tried {
+impl<C> Cluster<C> {
+    /// The one of two random endpoints with fewer requests under way, of those that no earlier attempt went to.
+    #[cold]
+    fn pick_other(&self, random: &Random, tried: &Tried<'_>, now: Instant) -> Option<&Rc<Backend<C>>> {
+        let count = self.backends.len();
+        let is_other = |backend: &&Rc<Backend<C>>| {
+            let address = backend.address;
+            !tried.contains(address) && !tried.avoided.contains(&address) && !backend.is_failing(now)
+        };
+        let from_anywhere =
+            || self.backends.iter().cycle().skip(random.below(count)).take(count).find(is_other);
+        let two = [from_anywhere(), from_anywhere()];
+        two.into_iter().flatten().min_by_key(|backend| backend.active.get())
+    }
+}
+
+impl<'a> Tried<'a> {
+    /// Of an attempt that follows others, at these endpoints.
+    pub(crate) fn after(avoided: &'a [SocketAddr]) -> Self {
+        Self { avoided, ..Self::default() }
+    }
+
     /// Notes an endpoint; false once as many were tried as one request may.
     pub(crate) fn add(&mut self, address: SocketAddr) -> bool {
         match self.addresses.iter_mut().find(|slot| slot.is_none()) {
@@ -214,7 +242,7 @@ mod tests {
         Cluster::new((0..count).map(backend).collect(), BackendProtocol::Http1, Rc::default())
     }
 
-    fn shares(cluster: &Cluster<()>, tried: &Tried, now: Instant) -> HashMap<SocketAddr, usize> {
+    fn shares(cluster: &Cluster<()>, tried: &Tried<'_>, now: Instant) -> HashMap<SocketAddr, usize> {
         let random = Random::seeded();
         let mut seen = HashMap::new();
         for _ in 0..1000 {
@@ -269,6 +297,21 @@ mod tests {
         let one = cluster(1);
         one.backends[0].note(Some(now));
         assert_eq!(shares(&one, &Tried::default(), now).len(), 1);
+    }
+
+    #[test]
+    fn endpoints_of_earlier_attempts_give_way_while_there_are_others() {
+        let (cluster, now) = (cluster(3), Instant::now());
+        let address = |at: usize| cluster.backends[at].address;
+        let earlier = [address(0), address(1)];
+        assert_eq!(shares(&cluster, &Tried::after(&earlier[..1]), now).len(), 2);
+        let seen = shares(&cluster, &Tried::after(&earlier), now);
+        assert_eq!(seen.keys().collect::<Vec<_>>(), [&address(2)]);
+        // One that refuses connections is no better than one that was asked.
+        cluster.backends[2].note(Some(now));
+        assert!(!shares(&cluster, &Tried::after(&earlier), now).contains_key(&address(2)));
+        let all = [address(0), address(1), address(2)];
+        assert_eq!(shares(&cluster, &Tried::after(&all), now).len(), 2);
     }
 
     #[test]

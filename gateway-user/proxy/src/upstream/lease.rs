@@ -58,7 +58,7 @@ pub(crate) async fn lease(
     cluster: &Cluster,
     reuse: bool,
     client: Option<&Proxied>,
-    tried: &mut Tried,
+    tried: &mut Tried<'_>,
 ) -> Result<Lease, Reason> {
     let mut failure = Reason::NoEndpoints;
     let mut waited = 0;

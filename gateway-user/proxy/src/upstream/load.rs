@@ -2,7 +2,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Instant;
 
+use gateway_io::now;
+
+use super::retry_budget::RetryBudget;
 use crate::{ProxyConfig, Reason};
 
 /// The requests of one cluster. It outlives snapshots and endpoint updates: whoever is under way still counts.
@@ -11,6 +15,9 @@ pub(crate) struct ClusterLimits {
     requests: Cell<usize>,
     /// Of those, the ones whose response has not begun.
     pending: Cell<usize>,
+    /// Requests that ever had a place.
+    entered: Cell<u64>,
+    retries: RetryBudget,
 }
 
 /// A request's place; given back when dropped.
@@ -34,7 +41,20 @@ impl ClusterLimits {
         }
         self.requests.set(self.requests.get() + 1);
         self.pending.set(self.pending.get() + 1);
+        self.entered.set(self.entered.get().wrapping_add(1));
         Ok(Permit { load: Rc::clone(self), pending: Cell::new(true) })
+    }
+}
+
+impl ClusterLimits {
+    /// Takes a retry out of the budget of retries; false if it is spent.
+    pub(crate) fn may_retry(&self, budget: &gateway_ir::RetryBudget) -> bool {
+        self.retries.take(budget, self.entered.get(), now())
+    }
+
+    /// Has the budget see the time pass, about every second.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.retries.roll(self.entered.get(), now);
     }
 }
 

@@ -7,6 +7,7 @@ mod dial_error;
 mod lease;
 mod load;
 mod private;
+mod retry_budget;
 mod shared;
 mod transport;
 
@@ -200,7 +201,10 @@ impl Upstreams {
     /// cluster has any more.
     pub(crate) fn sweep(&self) -> Swept {
         let now = now();
-        self.loads.borrow_mut().retain(|_, load| Rc::strong_count(load) > 1);
+        self.loads.borrow_mut().retain(|_, load| {
+            load.sweep(now);
+            Rc::strong_count(load) > 1
+        });
         let mut swept = Swept::default();
         self.backends.borrow_mut().retain(|_, backend| {
             backend.idle.borrow_mut().retain_mut(|idle| {

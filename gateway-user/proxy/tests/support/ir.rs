@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gateway_ir::{
     Action, AttachedRoutes, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
     HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, L4Backend, L4Route, L4Rule, Listener, ListenerId,
-    ListenerSettings, ListenerTls, MatchHostname, ObjectName, PathMatch, PrivateKey, Route, RouteId,
+    ListenerSettings, ListenerTls, MatchHostname, ObjectName, PathMatch, PrivateKey, Retry, Route, RouteId,
     RouteKind, RouteMatch, RuleError, RuleErrorKind, Serve, SharedMap, Timeouts, WeightedBackend,
     WeightedTarget,
 };
@@ -69,6 +69,7 @@ pub fn rule(prefix: &str, action: Action) -> HttpRule {
         filters: Vec::new(),
         action,
         timeouts: Timeouts::default(),
+        retry: None,
     }
 }
 
@@ -261,6 +262,14 @@ impl Config {
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         for rule in &mut self.rules {
             rule.timeouts = timeouts;
+        }
+        self
+    }
+
+    /// Has the requests of every rule tried again.
+    pub fn retry(mut self, retry: &Retry) -> Self {
+        for rule in &mut self.rules {
+            rule.retry = Some(Box::new(retry.clone()));
         }
         self
     }

@@ -46,6 +46,7 @@ pub(super) fn compile_rule<'a>(
         filters,
         action,
         timeouts: Timeouts::default(),
+        retry: None,
         paths: Box::default(),
     };
     CompiledRule {

@@ -127,6 +127,7 @@ fn compile_rule<'a>(
         filters,
         action,
         timeouts: source.timeouts,
+        retry: source.retry.clone(),
         paths: source.matches.iter().map(|matching| matching.path.clone()).collect(),
     };
     let underscores = underscores(source);

@@ -22,6 +22,7 @@ fn rule(path: PathMatch, cluster: &str) -> HttpRule {
         filters: Vec::new(),
         action: Action::Forward(vec![backend]),
         timeouts: Timeouts::default(),
+        retry: None,
     }
 }
 

@@ -114,6 +114,7 @@ pub fn rule(matches: Vec<RouteMatch>) -> HttpRule {
         filters: Vec::new(),
         action: Action::Forward(vec![backend]),
         timeouts: Timeouts::default(),
+        retry: None,
     }
 }
 

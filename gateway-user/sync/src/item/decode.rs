@@ -183,16 +183,17 @@ fn rule(rule: &value::Rule, known: &Capabilities) -> Result<(HttpRule, Option<St
             filters: Vec::new(),
             action: Action::Fail(error),
             timeouts: gateway_ir::Timeouts::default(),
+            retry: None,
         };
         return Ok((closed, Some(need.to_owned())));
     }
-    let value::RuleRest { name, mut filters, mut action, timeouts } = json(&rule.rest)?;
+    let value::RuleRest { name, mut filters, mut action, timeouts, retry } = json(&rule.rest)?;
     exact(&mut filters);
     if let Action::Forward(backends) = &mut action {
         exact(backends);
         backends.iter_mut().for_each(|backend| exact(&mut backend.filters));
     }
-    Ok((HttpRule { name, matches, filters, action, timeouts }, None))
+    Ok((HttpRule { name, matches, filters, action, timeouts, retry }, None))
 }
 
 fn matches(bytes: &Bytes) -> Result<Vec<RouteMatch>, String> {

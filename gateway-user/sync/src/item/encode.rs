@@ -126,6 +126,7 @@ fn rule(rule: &HttpRule) -> value::Rule {
         filters: rule.filters.clone(),
         action: rule.action.clone(),
         timeouts: rule.timeouts,
+        retry: rule.retry.clone(),
     };
     value::Rule {
         matches: json(&rule.matches),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gateway_ir::{
     Action, BindAddress, ClientValidationMode, ClusterKey, Filter, Hostname, ListenerId, ListenerSettings,
-    ObjectName, RouteId, Serve, SubjectAltName, Timeouts, TlsVersion, TrustSource,
+    ObjectName, Retry, RouteId, Serve, SubjectAltName, Timeouts, TlsVersion, TrustSource,
 };
 use gateway_tls::TicketSecret;
 use prost::Message;
@@ -114,6 +114,8 @@ pub(super) struct RuleRest {
     pub(super) action: Action,
     #[serde(default)]
     pub(super) timeouts: Timeouts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) retry: Option<Box<Retry>>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -8,8 +8,8 @@ use gateway_ir::{
     Action, BackendProtocol, BackendTls, Bind, BindAddress, Certificate, ClientValidation,
     ClientValidationMode, ClusterKey, Endpoints, Filter, HeaderChange, HeaderMod, Hostname, HttpRoute,
     HttpRule, Ir, L4Backend, L4Route, L4Rule, LabelRequirement, Listener, ListenerId, ListenerSettings,
-    ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Redirect, Route,
-    RouteId, RouteKind, RouteMatch, Serve, Setting, SubjectAltName, Timeouts, TlsVersion, TrustBundle,
+    ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Redirect, Retry,
+    Route, RouteId, RouteKind, RouteMatch, Serve, Setting, SubjectAltName, Timeouts, TlsVersion, TrustBundle,
     TrustSource, WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
@@ -50,7 +50,7 @@ pub(crate) fn plans() -> impl Strategy<Value = Plan> {
         0..4,
     );
     let on = vec(prop_oneof![Just(80u16), Just(443), Just(8080), Just(8443)], 0..3);
-    let routes = btree_map(0..20u8, (0..8u8, on), 0..12);
+    let routes = btree_map(0..20u8, (0..9u8, on), 0..12);
     let clusters = btree_map(0..8u8, vec(any::<u8>(), 0..4), 0..8);
     let certificates = btree_map(0..3u8, 0..3u8, 0..3);
     let addresses = btree_map(0..4u8, 0..3u8, 0..4);
@@ -109,6 +109,7 @@ fn rule(route: u8, version: u8) -> HttpRule {
             _ => Action::Forward(vec![backend]),
         },
         timeouts: Timeouts { request_ms: (version == 7).then_some(500), ..Timeouts::default() },
+        retry: (version == 8).then(|| Box::new(Retry { codes: vec![503], attempts: 2, backoff_ms: 25 })),
     }
 }
 

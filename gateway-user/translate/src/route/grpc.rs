@@ -61,7 +61,7 @@ fn rule(spec: &GrpcRouteRule) -> RuleSpec<'_> {
         filters: Cow::Owned(spec.filters.iter().map(filter).collect()),
         backends: Cow::Owned(spec.backend_refs.iter().map(backend).collect()),
         timeouts: None,
-        has_retry: false,
+        retry: None,
         has_session_persistence: spec.session_persistence.is_some(),
     }
 }

@@ -60,7 +60,7 @@ fn rule(spec: &HttpRouteRule) -> RuleSpec<'_> {
         filters: Cow::Borrowed(&spec.filters),
         backends: Cow::Borrowed(&spec.backend_refs),
         timeouts: spec.timeouts.as_ref(),
-        has_retry: spec.retry.as_ref().is_some_and(|retry| retry.attempts > 0),
+        retry: spec.retry.as_ref(),
         has_session_persistence: spec.session_persistence.is_some(),
     }
 }
@@ -104,7 +104,7 @@ impl Default for RuleSpec<'_> {
             filters: Cow::Borrowed(&[]),
             backends: Cow::Borrowed(&[]),
             timeouts: None,
-            has_retry: false,
+            retry: None,
             has_session_persistence: false,
         }
     }

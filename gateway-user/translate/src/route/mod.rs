@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     BackendRef, GatewayDefaultScope, HttpBackendRef, HttpHeaderMatch, HttpQueryParamMatch, HttpRouteFilter,
-    HttpRouteTimeouts, Kind, L4RouteRule, ObjectKey, ParentReference, PathMatchType, ResourceSet,
+    HttpRouteRetry, HttpRouteTimeouts, Kind, L4RouteRule, ObjectKey, ParentReference, PathMatchType,
+    ResourceSet,
 };
 use gateway_ir::{GrpcMatch, ObjectName, RouteId, RouteKind};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -96,8 +97,7 @@ pub(crate) struct RuleSpec<'a> {
     pub(crate) filters: Cow<'a, [HttpRouteFilter]>,
     pub(crate) backends: Cow<'a, [HttpBackendRef]>,
     pub(crate) timeouts: Option<&'a HttpRouteTimeouts>,
-    /// True if requests are to be tried again.
-    pub(crate) has_retry: bool,
+    pub(crate) retry: Option<&'a HttpRouteRetry>,
     pub(crate) has_session_persistence: bool,
 }
 

@@ -3,7 +3,7 @@
 //! Everything is asked of what workers ask: the compiled rule, its filters and weights, the endpoints of its
 //! clusters, and the table of reasons.
 
-use gateway_ir::{RuleError, Share};
+use gateway_ir::{Retry, RuleError, Share};
 use gateway_proxy::{FilterOutcome, OwnFields, Reason, admit_cors, redirect_fields};
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location, write_target};
 use gateway_snapshot::{Action, Destination, FieldLines, Filters, Mirror, Rule, Target};
@@ -65,7 +65,9 @@ impl Outcome {
                             .map(|reached| Reached { to: sent(&reached.to, target, request), ..reached })
                             .map_err(|(reason, more)| format!("{}: {more}", status(reason))),
                     };
+                    let is_reached = reached.is_ok();
                     outcome.add(&share(weight, total, "requests"), reached);
+                    outcome.lines.extend(rule.retry.as_deref().filter(|_| is_reached).map(retried));
                     outcome.lines.extend(target.mirrors.iter().map(|mirror| copied(mirror, backends)));
                     let own = own.iter().flat_map(|own| own.beside(&[]));
                     outcome.lines.extend(own.map(|field| format!("with {}", field_line(field))));
@@ -74,6 +76,18 @@ impl Outcome {
             }
         }
     }
+}
+
+/// The attempts that may follow the first.
+fn retried(retry: &Retry) -> String {
+    let Retry { codes, attempts, backoff_ms } = retry;
+    let times = if *attempts == 1 { "once more".to_owned() } else { format!("up to {attempts} times more") };
+    let codes: Vec<_> = codes.iter().map(u16::to_string).collect();
+    let statuses = match codes.as_slice() {
+        [] => String::new(),
+        codes => format!(" or status {}", codes.join(", ")),
+    };
+    format!("tried {times} after a failed connection{statuses}, {backoff_ms} ms later at least")
 }
 
 /// The Service that gets copies, and of how many requests.

@@ -138,7 +138,7 @@ impl Wire for ScriptWire {
         self.request.retain_fields(keep);
     }
 
-    async fn lease(&mut self, _: &Cluster, reuse: bool, _: &mut Tried) -> Result<ScriptLease, Reason> {
+    async fn lease(&mut self, _: &Cluster, reuse: bool, _: &mut Tried<'_>) -> Result<ScriptLease, Reason> {
         let reused = reuse && self.case.lease == case::Lease::Reused;
         Ok(ScriptLease { address: ([203, 0, 113, 5], 80).into(), reused })
     }
@@ -168,6 +168,10 @@ impl Wire for ScriptWire {
                 body: ScriptSink::default(),
             },
         }
+    }
+
+    async fn gone(&mut self, _: &Progress) {
+        pending().await
     }
 
     fn release(&mut self, _: ScriptLease, then: Release) {

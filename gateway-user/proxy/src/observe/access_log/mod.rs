@@ -39,6 +39,8 @@ pub(crate) struct Record<'a> {
     pub(crate) duration_us: u64,
     /// From the upstream connection in hand to the head of its response.
     pub(crate) upstream_us: Option<u64>,
+    /// Attempts, of a request whose rule has retries, and why no other one followed.
+    pub(crate) retried: Option<(u8, Option<&'static str>)>,
     pub(crate) x_forwarded_for: Option<&'a [u8]>,
     pub(crate) user_agent: Option<&'a [u8]>,
     pub(crate) request_id: &'a [u8],
@@ -102,6 +104,7 @@ impl Record<'_> {
             Some(us) => millis(out, us),
             None => optional(out, None),
         }
+        self.retried.iter().for_each(|retried| write_attempts(out, *retried));
         name!(out, "x_forwarded_for");
         optional(out, self.x_forwarded_for);
         name!(out, "user_agent");
@@ -140,6 +143,18 @@ impl Record<'_> {
     }
 }
 
+/// Appends the attempts of a request whose rule has retries, and why no other one followed.
+#[cold]
+fn write_attempts(out: &mut Vec<u8>, (attempts, denial): (u8, Option<&'static str>)) {
+    use json::{name, number, string};
+    name!(out, "upstream_attempts");
+    number(out, u64::from(attempts));
+    if let Some(denial) = denial {
+        name!(out, "retry_denied");
+        string(out, denial.as_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use gateway_testkit::golden;
@@ -163,6 +178,7 @@ mod tests {
             bytes_sent: 5,
             duration_us: 1_500,
             upstream_us: Some(42),
+            retried: None,
             x_forwarded_for: None,
             user_agent: Some(b"curl\t\x01"),
             request_id: b"abc",
@@ -234,6 +250,7 @@ mod tests {
             detail: Some("Service \"s\" does not exist"),
             bytes_received: u64::MAX,
             upstream_us: None,
+            retried: Some((2, Some("body"))),
             x_forwarded_for: Some(b"192.0.2.9, 192.0.2.10"),
             user_agent: None,
             upstream_host: None,

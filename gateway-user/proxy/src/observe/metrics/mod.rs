@@ -120,6 +120,18 @@ counters! {
     upstream_evicted: Total,
     /// Requests sent again because a pooled connection had just been closed.
     upstream_retries: Total,
+    /// Attempts that followed others because a rule has retries.
+    retries: Total,
+    /// Requests that got their response by a retry.
+    retries_succeeded: Total,
+    /// Requests that failed as well with all retries that their rule or their time allows.
+    retries_failed: Total,
+    /// Requests that failed and were not tried again because retries had their share of the backend's requests.
+    retries_over_budget: Total,
+    /// Requests that failed and were not tried again because their content was not kept.
+    retries_not_kept: Total,
+    /// Requests that failed and were not tried again because they may have been processed and must not be twice.
+    retries_unsafe: Total,
     /// Copies of requests that a mirror has responded to.
     mirrored: Total,
     /// Copies of requests that a mirror has not responded to in time, or not whole.

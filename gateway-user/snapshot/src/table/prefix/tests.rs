@@ -15,6 +15,7 @@ fn entry(number: u32) -> Entry {
         filters: Arc::default(),
         action: Action::Fail(RuleError { kind: RuleErrorKind::NoBackend, message: String::new() }),
         timeouts: Default::default(),
+        retry: None,
         paths: Box::default(),
     };
     Entry { rule: Arc::new(rule), match_index: number, extent: Extent::Whole, conditions: None }
