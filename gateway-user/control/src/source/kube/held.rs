@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{
     GatewayClassStatus, GatewayStatus, GrpcRoute, GrpcRouteSpec, HttpRoute, HttpRouteSpec, L4RouteSpec,
-    Object, PolicyStatus, RouteStatus, TcpRoute, TlsRoute, TlsRouteSpec, UdpRoute,
+    ListenerSetStatus, Object, PolicyStatus, RouteStatus, TcpRoute, TlsRoute, TlsRouteSpec, UdpRoute,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -28,6 +28,7 @@ pub(super) struct StoredObject {
 enum Status {
     Class(Box<GatewayClassStatus>),
     Gateway(Box<GatewayStatus>),
+    Set(Box<ListenerSetStatus>),
     Route(Box<RouteStatus>),
     Policy(Box<PolicyStatus>),
 }
@@ -44,6 +45,10 @@ impl StoredObject {
                 let gateway = Arc::make_mut(gateway);
                 let status = gateway.status.take().map(Box::new).map(Status::Gateway);
                 (gateway.metadata.resource_version.take(), status)
+            }
+            Object::ListenerSet(set) => {
+                let set = Arc::make_mut(set);
+                (set.metadata.resource_version.take(), set.status.take().map(Box::new).map(Status::Set))
             }
             Object::HttpRoute(route) => {
                 let route = Arc::make_mut(route);
@@ -101,6 +106,14 @@ impl StoredObject {
                     gateway.status = Some((**status).clone());
                 }
                 gateway.into()
+            }
+            (Object::ListenerSet(set), status) => {
+                let mut set = (**set).clone();
+                set.metadata.resource_version = version;
+                if let Some(Status::Set(status)) = status {
+                    set.status = Some((**status).clone());
+                }
+                set.into()
             }
             (Object::HttpRoute(route), status) => {
                 let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
@@ -252,6 +265,33 @@ mod tests {
         assert!(held.replace(route(2, "9", json!({"parents": []}))));
         assert!(!Arc::ptr_eq(&before, &arc(&held)));
         assert_eq!(arc(&held).status, None);
+    }
+
+    /// A write names the version that it is for, and a status that is not known is written again and again.
+    #[test]
+    fn the_newest_version_of_each_kind_with_a_status_of_ours_is_known() {
+        let specs = [
+            (Kind::GatewayClass, json!({"controllerName": "c"})),
+            (Kind::Gateway, json!({"gatewayClassName": "c", "listeners": []})),
+            (Kind::ListenerSet, json!({"parentRef": {"name": "g"}, "listeners": []})),
+            (Kind::HttpRoute, json!({})),
+            (Kind::GrpcRoute, json!({})),
+            (Kind::TcpRoute, json!({"rules": []})),
+            (Kind::TlsRoute, json!({"rules": []})),
+            (Kind::UdpRoute, json!({"rules": []})),
+            (Kind::BackendTlsPolicy, json!({"targetRefs": [], "validation": {"hostname": "a"}})),
+        ];
+        for (kind, spec) in specs {
+            let of = |version: &str, status: Value| {
+                let metadata = json!({"name": "o", "namespace": "n", "uid": "u", "generation": 1, "resourceVersion": version});
+                let value = json!({"metadata": metadata, "spec": spec, "status": status});
+                StoredObject::of(Object::from_value(kind, value).unwrap())
+            };
+            let status = json!({"conditions": [], "parents": [], "ancestors": []});
+            let mut held = of("1", status.clone());
+            assert!(!held.replace(of("2", status)), "{kind:?}");
+            assert_eq!(held.newest().metadata().resource_version.as_deref(), Some("2"), "{kind:?}");
+        }
     }
 
     #[test]
