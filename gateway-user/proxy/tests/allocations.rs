@@ -17,9 +17,6 @@ use support::Gateway;
 use support::backend::{Backend, ok};
 use support::ir::{Config, forward, headers, tls};
 
-/// Most allocations of one short request and its response over TLS.
-const MOST_OVER_TLS: u64 = 3;
-
 struct Counting;
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -99,8 +96,8 @@ fn a_warm_worker_does_not_allocate(driver: Driver) {
     }
 }
 
-/// Over TLS the session copies each record's content once into memory of its own (rustls 0.23), and seals answers there.
-fn over_tls_a_request_allocates_little(driver: Driver) {
+/// Records are opened where they were received and sealed where they are sent from.
+fn over_tls_neither_does_it(driver: Driver) {
     let identity = SelfSigned::new(&["a.example"]);
     let backend = Backend::answering(|_| ok("hello"));
     let config = Config { tls: Some(tls(&identity)), ..Config::to(backend.address()) };
@@ -109,10 +106,7 @@ fn over_tls_a_request_allocates_little(driver: Driver) {
     let client = testkit::client(&[&identity], Versions::New);
     let client = testkit::connect(gateway.address, "a.example", &client).unwrap();
     let allocations = per_thousand(client, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
-    assert!(
-        (1000..MOST_OVER_TLS * 1000).contains(&allocations),
-        "{allocations} allocations in 1000 requests"
-    );
+    assert!(allocations < 200, "{allocations} allocations in 1000 requests");
 }
 
 #[test]
@@ -120,7 +114,7 @@ fn on_both_drivers() {
     // One after the other: they share the counter.
     a_warm_worker_does_not_allocate(Driver::Epoll);
     a_warm_worker_does_not_allocate(Driver::UringDefer);
-    over_tls_a_request_allocates_little(Driver::Epoll);
-    over_tls_a_request_allocates_little(Driver::UringDefer);
+    over_tls_neither_does_it(Driver::Epoll);
+    over_tls_neither_does_it(Driver::UringDefer);
     assert!(COUNT.load(Ordering::Relaxed) > 0, "what workers allocate as they warm up is counted");
 }
