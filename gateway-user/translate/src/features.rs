@@ -12,7 +12,7 @@ const V1_7: Minor = (1, 7);
 const KNOWN: [Minor; 2] = [V1_6, V1_7];
 
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
-/// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
+/// bundle that has it. A feature is in here once it works and `tests/features` shows that it is
 /// translated.
 const CLAIMED: [(&str, Minor); 51] = [
     ("BackendTLSPolicy", V1_6),

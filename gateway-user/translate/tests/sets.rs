@@ -195,7 +195,7 @@ fn an_edit_of_one_set_among_thousands_of_listeners_translates_its_own_routes() {
     assert_eq!((status(&before).listeners.len(), status(&after).listeners.len()), (50, 49));
 }
 
-/// Why each listener that is not accepted is not, over all sets of a namespace.
+/// Reasons for which listeners are not accepted, over all sets of a namespace.
 fn reasons(translation: &Translation, namespace: &str) -> BTreeMap<String, usize> {
     let mut reasons = BTreeMap::new();
     let own = translation.status.listener_sets.iter().filter(|(name, _)| *name.namespace == *namespace);

@@ -15,12 +15,12 @@ use crate::view;
 #[derive(Debug)]
 pub(super) struct SetSummary {
     object: Arc<ListenerSet>,
-    /// Why it is refused as a whole, if so, and for each listener whether it is served; `None` if its Gateway is not ours.
+    /// The reason for which it is refused as a whole, if so, and for each listener whether it is served; `None` if its Gateway is not ours.
     outcome: Option<(Option<String>, Vec<bool>)>,
 }
 
 impl PreviousObjects {
-    /// Whether a listener of a set is served depends on all others, as for Gateways.
+    /// A listener of a set is served or not by all others, as for Gateways.
     pub(super) fn listener_sets(
         &mut self,
         resources: &ResourceSet,
