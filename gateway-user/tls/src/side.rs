@@ -52,7 +52,7 @@ impl ServerSide {
         Self { connection, secrets: None }
     }
 
-    /// What a session that goes on without it needs.
+    /// The parts that a session needs to go on without it.
     pub(crate) fn into_parts(self) -> (UnbufferedServerConnection, Option<TrafficSecrets>) {
         (self.connection, self.secrets)
     }

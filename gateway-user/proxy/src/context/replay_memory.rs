@@ -13,14 +13,14 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The part of that for one namespace: one in so many.
 const NAMESPACE_PART: usize = 4;
 
-/// What one worker has kept.
+/// Bytes that one worker has kept.
 #[derive(Debug)]
 pub(crate) struct ReplayMemory {
     used: Cell<usize>,
     most: usize,
 }
 
-/// What one request has kept; given back when dropped.
+/// Bytes that one request has kept; given back when dropped.
 pub(crate) struct ReplayAccount {
     context: Rc<WorkerContext>,
     namespace: NamespaceId,

@@ -69,7 +69,7 @@ pub(crate) struct RequestRecord {
 pub(crate) struct Retried {
     /// All of them, the first included.
     pub(crate) attempts: u8,
-    /// Why none followed the last one that the rule asks to be tried again.
+    /// The reason for which none followed the last one that the rule asks to be tried again.
     pub(crate) denial: Option<Denial>,
 }
 

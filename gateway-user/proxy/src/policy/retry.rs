@@ -25,7 +25,7 @@ pub(crate) enum AttemptResult {
     Final,
 }
 
-/// What counts of a request, at the end of an attempt.
+/// Facts of a request that count at the end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestState {
     /// Doing it twice is as doing it once (RFC 9110 section 9.2.2).
@@ -47,7 +47,7 @@ pub(crate) enum Verdict {
     Denied(Denial),
 }
 
-/// Why a retry that the rule asks for is not made.
+/// Reasons for which a retry that the rule asks for is not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denial {
     /// The request may have been processed, and must not be twice.

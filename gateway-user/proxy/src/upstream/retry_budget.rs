@@ -1,5 +1,5 @@
-//! The part of a cluster's requests that retries may be, in one worker: when a backend fails as a whole, retries must not add to
-//! what brought it down.
+//! The part of a cluster's requests that retries may be, in one worker: when a backend fails as a whole, retries must not add to its
+//! load.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What retries may cost: content that is kept, requests that a failing backend gets, clients that have left.
+//! Costs that retries may have: content that is kept, requests that a failing backend gets, clients that have left.
 
 use gateway_io::Driver;
 use gateway_ir::Retry;
@@ -36,7 +36,7 @@ fn there_is_no_room_for_bodies(driver: Driver) {
     let gateway = Gateway::with(driver, &config, limits);
     assert_eq!(gateway.raw(post(40_000)).status, 503);
     assert_eq!(seen.count(), 1, "no room");
-    // What was kept meanwhile is given back.
+    // Content that was kept meanwhile is given back.
     for asked in [3, 5, 7] {
         assert_eq!(gateway.raw(post(30_000)).status, 503);
         assert_eq!(seen.count(), asked);

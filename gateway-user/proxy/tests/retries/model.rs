@@ -17,7 +17,7 @@ use crate::support::ir::{Config, forward};
 
 on_every_driver![clients_and_backends_see_what_the_model_says,];
 
-/// What a backend does with one request.
+/// A backend's way with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Respond(u16),

@@ -41,7 +41,7 @@ pub(super) struct HeldAccount {
     pub(super) uid: String,
     /// The `metadata.uid` of the Gateway that controls it, if one does.
     pub(super) owner: Option<String>,
-    /// What follows the Gateway, by the server's record of who set what; `None` if the rest is not as it should be.
+    /// The parts that follow the Gateway, by the server's record of who set what; `None` if the rest is not as it should be.
     pub(super) applied: Option<Metadata>,
 }
 
@@ -96,7 +96,7 @@ impl WantedAccount {
         }
     }
 
-    /// What to apply to the object with this uid: to another one of its name the server refuses it.
+    /// The object to apply to the one with this uid: to another one of its name the server refuses it.
     pub(super) fn applied(&self, uid: &str) -> Value {
         let Metadata { labels, annotations } = &self.metadata;
         json!({
