@@ -182,7 +182,14 @@ impl Client {
         }
         let (secrets, kernel) = client.dangerous_into_kernel_connection().expect("it is allowed");
         let (number, keys) = secrets.tx;
-        let encrypter = encrypter(kernel.negotiated_cipher_suite(), keys);
+        let mut encrypter = encrypter(kernel.negotiated_cipher_suite(), keys);
+        // The library's key takes the first record that it seals for the one with number 0, and counts from there.
+        for before in 0..number {
+            let payload = OutboundChunks::Single(&[]);
+            let typ = ContentType::Handshake;
+            let message = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_2, payload };
+            encrypter.encrypt(message, before).expect("a record of the handshake");
+        }
         Self { kernel, encrypter, number }
     }
 
