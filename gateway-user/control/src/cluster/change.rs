@@ -136,7 +136,9 @@ pub fn listener_set(
         if held { hold(&status.conditions, &wanted.conditions) } else { wanted.conditions.clone() };
     ops.conditions("/status/conditions", None, &status.conditions, &conditions, OF_SET);
     listeners(&mut ops, &status.listeners, &wanted.listeners, held);
-    finish(Kind::ListenerSet, &seen.metadata, false, ops)
+    // A status is there from the start: the definition's default says that nobody has looked at the set.
+    let is_first = status.conditions.iter().all(|one| one.reason == "Pending");
+    finish(Kind::ListenerSet, &seen.metadata, is_first, ops)
 }
 
 /// A route of any kind as it was seen.

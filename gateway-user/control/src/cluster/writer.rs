@@ -56,12 +56,14 @@ struct PreviousWrites {
     failures: Failures,
     /// True if there is anything to write of it at present.
     planned: bool,
+    /// Time since which every plan has had something to write of it that was not written.
+    waits_since: Option<Instant>,
 }
 
 impl PreviousWrites {
     fn new(now: Instant) -> Self {
         let failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
-        Self { patched: None, tokens: (BURST, now), again: None, failures, planned: true }
+        Self { patched: None, tokens: (BURST, now), again: None, failures, planned: true, waits_since: None }
     }
 
     /// True if it says more than that nothing was done: what is not planned any more has come back, and
@@ -100,18 +102,24 @@ impl Writer {
         let now = Instant::now();
         let mut later: Option<Instant> = None;
         let mut due = Vec::new();
-        self.objects.values_mut().for_each(|previous| previous.planned = false);
+        let before: HashMap<_, _> = self
+            .objects
+            .iter_mut()
+            .filter_map(|(object, previous)| {
+                previous.planned = false;
+                Some((object.clone(), previous.waits_since.take()?))
+            })
+            .collect();
         for change in changes {
-            let previous = self
-                .objects
-                .entry((change.kind, change.key.clone()))
-                .or_insert_with(|| PreviousWrites::new(now));
-            previous.planned = true;
+            let object = (change.kind, change.key.clone());
+            let since = before.get(&object).copied().unwrap_or(now);
+            let previous = self.objects.entry(object).or_insert_with(|| PreviousWrites::new(now));
+            (previous.planned, previous.waits_since) = (true, Some(since));
             match previous.earliest(&change, now) {
                 Some(when) => later = Some(later.map_or(when, |other| other.min(when))),
                 None => {
                     previous.tokens.0 -= 1.0;
-                    due.push(change);
+                    due.push((change, since));
                 }
             }
         }

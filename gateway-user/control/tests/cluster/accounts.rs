@@ -94,6 +94,12 @@ async fn an_account_of_somebody_else_stays_as_it_is() {
         "{said}"
     );
     assert_eq!(server.get(ACCOUNT), Some(foreign));
+    let before = server.writes("/serviceaccounts").len();
+    for _ in 0..4 {
+        process.serve();
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+    assert_eq!(server.writes("/serviceaccounts").len(), before, "changes of others try it no sooner");
 
     server.delete(ACCOUNT).unwrap();
     process.serve();

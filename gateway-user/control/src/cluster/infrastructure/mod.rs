@@ -55,8 +55,13 @@ pub(super) struct Infrastructure {
 #[derive(Debug, Default)]
 struct State {
     held: BTreeMap<ObjectName, HeldAccount>,
-    /// Time of the last list; `None` if there is none of this leadership.
+    /// Time of the last list that still holds; `None` if there is none of this leadership.
     listed: Option<Instant>,
+    /// Time of the last list that was asked for.
+    asked: Option<Instant>,
+    /// Gateways whose account was not to be had, with the account that was wanted, the time, and the fault: the next attempt is not
+    /// made by whatever else changes meanwhile.
+    failed: BTreeMap<ObjectName, (WantedAccount, Instant, InfrastructureFault)>,
     errors: ErrorLog,
 }
 
@@ -101,7 +106,8 @@ impl Infrastructure {
                 true => self.look().await,
                 false => {
                     // Another one writes by now.
-                    self.state.listed = None;
+                    (self.state.listed, self.state.asked) = (None, None);
+                    self.state.failed.clear();
                     self.tell(InfrastructureFaults::new());
                 }
             }
@@ -121,15 +127,37 @@ impl Infrastructure {
             return self.tell(faults);
         }
         let is_old = self.state.listed.is_none_or(|when| when.elapsed() >= LIST_INTERVAL);
-        if is_old && let Err(message) = self.list().await {
+        let may_ask = self.state.asked.is_none_or(|when| when.elapsed() >= RETRY_INTERVAL);
+        if is_old && !may_ask && self.state.held.is_empty() && self.state.failed.is_empty() {
+            // The list itself failed, and is asked for later.
+            return;
+        }
+        if is_old
+            && may_ask
+            && let Err(message) = self.list().await
+        {
             let asks = wanted.into_iter().filter(|(_, (asks, _))| *asks);
             faults.extend(asks.map(|(gateway, _)| (gateway, not_written(message.clone()))));
             self.state.errors.failed(message);
             return self.tell(faults);
         }
+        let mut failed = std::mem::take(&mut self.state.failed);
         for (gateway, (asks, account)) in wanted {
             let outcome = match account {
-                Ok(account) => self.bring(asks, &account).await,
+                Ok(account) => match failed.remove(&gateway) {
+                    Some((before, when, fault)) if before == account && when.elapsed() < RETRY_INTERVAL => {
+                        self.state.failed.insert(gateway.clone(), (before, when, fault.clone()));
+                        Err(fault)
+                    }
+                    _ => {
+                        let outcome = self.bring(asks, &account).await;
+                        if let Err(fault) = &outcome {
+                            let failure = (account, Instant::now(), fault.clone());
+                            self.state.failed.insert(gateway.clone(), failure);
+                        }
+                        outcome
+                    }
+                },
                 Err(message) if asks => Err(InfrastructureFault { reason: "NameTooLong", message }),
                 Err(_) => Ok(()),
             };
@@ -222,6 +250,7 @@ impl Infrastructure {
     }
 
     async fn list(&mut self) -> Result<(), String> {
+        self.state.asked = Some(Instant::now());
         self.state.held = list::accounts(&self.client, &self.namespaces).await?;
         self.state.listed = Some(Instant::now());
         Ok(())
