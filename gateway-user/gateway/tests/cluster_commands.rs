@@ -92,6 +92,19 @@ fn the_address_is_that_of_the_only_gateway_or_has_to_be_named() {
     assert!(named.status.success(), "{}", text(&named));
     let other = sluice(&api, &["explain", "--cluster", "--address", "192.0.2.9", "GET", SHOP]);
     assert_eq!(other.status.code(), Some(1), "no route of that Gateway");
+    // One of a foreign class has no say, and one without addresses is served where all are, unless there is a pool.
+    let mut foreign = gateway("foreign", &["192.0.2.1"]);
+    foreign["spec"]["gatewayClassName"] = "elsewhere".into();
+    api.put(GATEWAYS, foreign);
+    assert!(text(&sluice(&api, &["explain", "--cluster", "GET", SHOP])).contains("192.0.2.9 (shop/other)"));
+    api.put(GATEWAYS, gateway("new", &[]));
+    let node = text(&sluice(&api, &["explain", "--cluster", "GET", SHOP]));
+    assert!(node.contains("127.0.0.1:80 belongs to port 80 on every address"), "{node}");
+    let pool =
+        ["explain", "--cluster", "--address-mode", "pool", "--address-pool", "192.0.2.0/24", "GET", SHOP];
+    let pool = text(&sluice(&api, &pool));
+    assert!(pool.contains("192.0.2.9 (shop/other)"), "{pool}");
+    api.delete(GATEWAYS, "shop", "new");
     // Where Gateways have addresses in common, each is served on every address of its nodes.
     api.put(GATEWAYS, gateway("other", &["192.0.2.1"]));
     let shared = text(&sluice(&api, &["explain", "--cluster", "GET", SHOP]));

@@ -72,11 +72,21 @@ pub(super) fn run(plugin: Plugin) -> anyhow::Result<End> {
             check::run(*args)
         }
         PluginCommand::Explain(mut args) => {
-            args.cluster.cluster |= args.words.len() < 3;
+            args.cluster.cluster |= is_without_directory(&args.words);
             explain::run(*args)
         }
         PluginCommand::Status(args) => status(&args),
         PluginCommand::Version(args) => version::run(args.output).map(|()| End::Done),
+    }
+}
+
+/// True if the words of `explain` say what to explain and name no directory: METHOD and URL, or the URL of a connection alone.
+fn is_without_directory(words: &[String]) -> bool {
+    let is_connection =
+        |url: &String| ["tcp://", "tls://", "udp://"].iter().any(|scheme| url.starts_with(scheme));
+    match words.last() {
+        Some(url) if is_connection(url) => words.len() == 1,
+        _ => words.len() < 3,
     }
 }
 
@@ -165,6 +175,15 @@ fn kubectl(args: &PodsArgs) -> Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_what_stands_before_the_request() {
+        let is = |words: &[&str]| {
+            is_without_directory(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+        };
+        assert!(is(&["GET", "http://a/"]) && is(&["tcp://10.0.0.1:53"]));
+        assert!(!is(&["dir", "GET", "http://a/"]) && !is(&["dir", "udp://10.0.0.1:53"]));
+    }
 
     #[test]
     fn the_name_of_the_program_decides() {

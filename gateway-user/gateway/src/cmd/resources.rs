@@ -86,7 +86,9 @@ impl Resources {
     fn of(view: StoreView, cluster: Option<&Cluster>, settings: &Settings) -> Self {
         let options = translate_options(settings, cluster.is_some());
         let mut translator = Translator::new(options);
-        translator.assign(cluster.and_then(Cluster::own_addresses).map(Arc::new));
+        let is_pool = settings.address_mode == AddressMode::Pool;
+        let own = cluster.and_then(|cluster| cluster.own_addresses(&settings.controller_name.0, is_pool));
+        translator.assign(own.map(Arc::new));
         let mut translation = translator.update(&view.resources);
         let dated = expiry::findings(&translation.ir, &view.resources, Timestamp::now());
         translation.diagnostics.extend(dated);

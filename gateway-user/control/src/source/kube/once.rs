@@ -3,7 +3,7 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use gateway_api_types::{Gateway, Kind, Object};
+use gateway_api_types::{Gateway, Kind, Object, ObjectKey};
 use gateway_ir::ObjectName;
 use gateway_translate::{Assignment, Assignments};
 
@@ -47,13 +47,20 @@ impl Cluster {
         }
     }
 
-    /// The addresses that Gateways have by their statuses; none if two have one in common, as where each is served on all
-    /// addresses of the nodes. Who asks from afar cannot know otherwise which are of a pool.
-    pub fn own_addresses(&self) -> Option<Assignments> {
+    /// The addresses that the Gateways of a controller have by their statuses; none if two have one in common or one has none, as
+    /// where each is served on all addresses of the nodes. Who asks from afar cannot know otherwise which are of a pool. With
+    /// `is_pool` it is known, and one without addresses waits for one.
+    pub fn own_addresses(&self, controller: &str, is_pool: bool) -> Option<Assignments> {
         let mut assignments = Assignments::default();
         for key in self.keys(Kind::Gateway) {
             let Some(Object::Gateway(gateway)) = self.object(Kind::Gateway, &key) else { continue };
+            if !self.is_of(&gateway, controller) {
+                continue;
+            }
             let given = given(&gateway);
+            if given.is_empty() && !is_pool {
+                return None;
+            }
             if given.iter().any(|one| assignments.holder(one.address).is_some()) {
                 return None;
             }
@@ -62,6 +69,13 @@ impl Cluster {
             }
         }
         (!assignments.given.is_empty()).then_some(assignments)
+    }
+}
+
+impl Cluster {
+    fn is_of(&self, gateway: &Gateway, controller: &str) -> bool {
+        let class = ObjectKey::new("", &*gateway.spec.gateway_class_name);
+        matches!(self.object(Kind::GatewayClass, &class), Some(Object::GatewayClass(class)) if class.spec.controller_name == controller)
     }
 }
 
