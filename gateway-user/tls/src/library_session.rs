@@ -65,7 +65,10 @@ impl<S: Side> TlsSession<S> {
         let (mut used, input_len) = (0, input.len());
         let mut shown = Shown::behind(self.kept);
         loop {
-            let rest = shown.part::<S>(input.get_mut(used..).unwrap_or_default());
+            // Behind its handshake it would take a key update, and go on with keys that nobody knows.
+            let is_done = S::HANDSHAKE_ONLY && !self.is_handshaking();
+            let rest =
+                if is_done { &mut [] } else { shown.part::<S>(input.get_mut(used..).unwrap_or_default()) };
             let (seen, is_all) = (rest.len(), used + rest.len() == input_len);
             let status = self.connection.process(rest);
             let discard = status.discard;

@@ -129,13 +129,13 @@ impl EstablishedSession {
             return Ok(());
         }
         if !self.is_tls13() {
-            // There are no other keys.
-            self.close(out);
+            // There are no other keys, and content that is cut must not look whole.
+            self.put(ALERT, &[FATAL, Alert::InternalError as u8], out);
+            self.broken = true;
             return Err(HandshakeError::Protocol);
         }
-        // With keys that are used up the client is asked for others too.
-        let request = u8::from(!self.owes_key_update);
-        let is_updated = self.put(HANDSHAKE, &[24, 0, 0, 1, request], out) && self.sides.update_out().is_ok();
+        // Ours alone are used up: the client is not asked for others.
+        let is_updated = self.put(HANDSHAKE, &[24, 0, 0, 1, 0], out) && self.sides.update_out().is_ok();
         self.owes_key_update = false;
         self.broken |= !is_updated;
         if is_updated { Ok(()) } else { Err(HandshakeError::Protocol) }

@@ -277,3 +277,33 @@ fn a_bundle_of_many_authorities_gives_no_hints() {
     assert!(ClientTrust::new(&[b"no certificate"], ClientMode::ValidOnly).is_err());
     assert!(forwarded_client_cert(b"no certificate").starts_with("Hash="));
 }
+
+/// A Certificate in many records has the library shown several at once, and so perhaps what comes behind Finished.
+#[test]
+fn keys_may_change_right_behind_a_certificate_in_many_records() {
+    let identity = identity(&[NAME]);
+    let tickets = Tickets::new().unwrap();
+    let root = authority();
+    let listener = Listener { identity: &identity, tickets: &tickets };
+    let tls = listener.server("a", &[root.der()], ClientMode::ValidOnly);
+    let shown = valid(&root);
+    for fragment in [32, 64, 100, 128, 150, 200, 300, 500] {
+        let mut client = ClientConfig::clone(&listener.client(&TLS13, Some(&shown)));
+        client.max_fragment_size = Some(fragment);
+        let mut pair = Pair::new(&tls, Arc::new(client), NAME, 100_000);
+        let mut hello = Vec::new();
+        pair.client.write_tls(&mut hello).unwrap();
+        while pair.client.wants_write() {
+            pair.client.write_tls(&mut hello).unwrap();
+        }
+        let mut wire = crate::common::Wire::default();
+        pair.feed_server(&hello, &mut wire).unwrap();
+        pair.feed_client(&wire.bytes).unwrap();
+        for _ in 0..3 {
+            pair.client.refresh_traffic_keys().unwrap();
+        }
+        pair.run().unwrap_or_else(|error| panic!("fragments of {fragment}: {error}"));
+        assert_eq!(pair.ask(b"request"), b"request", "fragments of {fragment}");
+        assert_eq!(pair.say(b"response"), b"response", "fragments of {fragment}");
+    }
+}

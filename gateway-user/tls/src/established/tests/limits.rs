@@ -142,12 +142,12 @@ fn keys_are_changed_before_they_are_used_up() {
         let sent = server.send(b"three", &mut out);
         if client.format.version == Version::Tls12 {
             assert!(sent.is_err() && server.send(b"four", &mut out).is_err());
-            assert_eq!(opened(&mut client, &out.bytes), [(ALERT, vec![1, 0])]);
+            assert_eq!(opened(&mut client, &out.bytes), [(ALERT, vec![2, 80])]);
             continue;
         }
         sent.unwrap();
         let (update, rest) = out.bytes.split_at(5 + 5 + 1 + 16);
-        assert_eq!(opened(&mut client, update), [(HANDSHAKE, vec![24, 0, 0, 1, 1])]);
+        assert_eq!(opened(&mut client, update), [(HANDSHAKE, vec![24, 0, 0, 1, 0])]);
         client.update_incoming().unwrap();
         assert_eq!(opened(&mut client, rest), [(APPLICATION_DATA, b"three".to_vec())]);
     }
