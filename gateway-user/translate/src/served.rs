@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use gateway_api_types::RouteStatus;
 use gateway_ir::order::by_age;
-use gateway_ir::{
-    AttachedRoutes, Ir, ListenerId, MatchHostname, ObjectName, Route, RouteId, SharedMap, shared_map,
-};
+use gateway_ir::{AttachedRoutes, Ir, ListenerId, MatchHostname, Route, RouteId, SharedMap, shared_map};
 
 use crate::assemble::{self, Place};
 use crate::attach::Attachment;
@@ -17,6 +15,7 @@ use crate::gateway::GatewayState;
 use crate::host_load::{CONDITIONS_MAX, OverBudget};
 use crate::hosts::{Affected, Hosts, RouteVerdict};
 use crate::memo::{Edited, Routes};
+use crate::parent::ParentKey;
 use crate::read::find_parent;
 use crate::route::OwnRoute;
 use crate::shadowed::Shadowed;
@@ -24,8 +23,8 @@ use crate::shadowed::Shadowed;
 /// Routes where they are served, and their statuses.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
-    /// The Gateways, and for each listener whether it is served: what places mean.
-    shape: Vec<(ObjectName, Vec<bool>)>,
+    /// The Gateways and their sets, and for each listener whether it is served: what places mean.
+    shape: Vec<(ParentKey, Vec<bool>)>,
     routes: SharedMap<RouteId, Arc<Route>>,
     listeners: BTreeMap<Place, OnListener>,
     statuses: SharedMap<RouteId, Arc<RouteStatus>>,
@@ -55,7 +54,7 @@ impl Served {
         affected: &Affected,
     ) {
         let shape = gateways.iter().map(|one| {
-            (one.name.clone(), one.listeners.iter().map(|listener| one.serves(listener)).collect())
+            (one.key.clone(), one.listeners.iter().map(|listener| one.serves(listener)).collect())
         });
         let shape: Vec<_> = shape.collect();
         let affected = match affected {
@@ -81,7 +80,7 @@ impl Served {
 
     /// Everything put where it belongs; maps that come to what they were in `before` are shared with it.
     fn anew(
-        shape: Vec<(ObjectName, Vec<bool>)>,
+        shape: Vec<(ParentKey, Vec<bool>)>,
         gateways: &[GatewayState<'_>],
         routes: &Routes,
         hosts: &Hosts,

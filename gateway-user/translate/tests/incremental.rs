@@ -242,3 +242,33 @@ fn what_routes_refer_to_rebuilds_those_that_do() {
     resources.insert(typed(stranger), None);
     assert_eq!(rebuilt(&mut translator, &resources), (0, 0), "a Gateway that nobody names");
 }
+
+/// A set of one UDP listener on a Gateway.
+fn flows(namespace: &str, port: u16) -> Object {
+    let listener = json!({"name": "l", "port": port, "protocol": "UDP"});
+    typed(json!({"kind": "ListenerSet", "metadata": {"name": "flows", "namespace": namespace},
+        "spec": {"parentRef": {"name": "shared", "namespace": "edge"}, "listeners": [listener]}}))
+}
+
+#[test]
+fn a_set_takes_no_routes_of_the_one_whose_place_it_gets() {
+    let spec = json!({"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}},
+        "listeners": [{"name": "own", "port": 80, "protocol": "HTTP"}]});
+    let gateway =
+        json!({"kind": "Gateway", "metadata": {"name": "shared", "namespace": "edge"}, "spec": spec});
+    let route = json!({"kind": "UDPRoute", "metadata": {"name": "r", "namespace": "team"}, "spec": {
+        "parentRefs": [{"kind": "ListenerSet", "name": "flows"}], "rules": [{"backendRefs": [{"name": "s", "port": 53}]}]}});
+    let mut resources =
+        set(&[class(), typed(gateway), typed(route), flows("shop", 5_000), flows("team", 5_001)]);
+    let mut translator = Translator::new(TranslateOptions::default());
+    translator.update(&resources);
+    resources.remove(Kind::ListenerSet, &ObjectKey::new("shop", "flows"));
+    resources.insert(flows("zeta", 5_002), None);
+    let after = translator.update(&resources);
+    let listeners = after.ir.binds.iter().flat_map(|bind| bind.listeners.iter().map(|one| (bind.port, one)));
+    let routes: Vec<_> = listeners.map(|(port, one)| (port, one.routes.len())).collect();
+    assert_eq!(routes, [(80, 0), (5_001, 1), (5_002, 0)]);
+    assert_eq!(after, run(&resources));
+    resources.remove(Kind::ListenerSet, &ObjectKey::new("team", "flows"));
+    assert_eq!(translator.update(&resources), run(&resources), "a set that goes takes its routes along");
+}

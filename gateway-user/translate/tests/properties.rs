@@ -76,6 +76,12 @@ proptest! {
                 .iter()
                 .flat_map(|rule| &rule.backend_refs)
                 .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
+            Object::UdpRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
+                .spec
+                .rules
+                .iter()
+                .flat_map(|rule| &rule.backend_refs)
+                .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
             Object::GrpcRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
                 .spec
                 .rules
@@ -99,7 +105,7 @@ proptest! {
     fn what_is_served_holds_together(objects in prop::collection::vec(object(), 0..30).prop_map(distinct)) {
         let translation = run(&set(&objects));
         let ir = &translation.ir;
-        let mut places: Vec<_> = ir.binds.iter().map(|bind| (bind.port, bind.address)).collect();
+        let mut places: Vec<_> = ir.binds.iter().map(|bind| (bind.port, bind.address, bind.transport())).collect();
         prop_assert!(places.is_sorted());
         places.dedup();
         prop_assert_eq!(places.len(), ir.binds.len(), "a bind twice");

@@ -1,6 +1,6 @@
 //! Random edits of a world in which much is served.
 
-use gateway_api_types::{Kind, Object, Origin, ResourceSet};
+use gateway_api_types::{Kind, Object, ObjectKey, Origin, ResourceSet};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
@@ -18,8 +18,8 @@ pub(crate) fn settled() -> Vec<Value> {
         let all = json!({"namespaces": {"from": "All"}});
         let listener = json!({"name": "l0", "port": 80, "protocol": "HTTP", "allowedRoutes": all});
         let address = if name == "one" { "10.0.0.1" } else { "10.0.0.2" };
-        let spec =
-            json!({"gatewayClassName": "sluice", "listeners": [listener], "addresses": [{"value": address}]});
+        let spec = json!({"gatewayClassName": "sluice", "listeners": [listener], "addresses": [{"value": address}],
+            "allowedListeners": {"namespaces": {"from": "All"}}});
         objects.push(
             json!({"kind": "Gateway", "metadata": {"name": name, "namespace": "gateways"}, "spec": spec}),
         );
@@ -41,7 +41,26 @@ pub(crate) fn settled() -> Vec<Value> {
             objects.push(json!({"kind": "HTTPRoute", "metadata": metadata, "spec": spec}));
         }
     }
+    for (number, tenant) in FLOWS.iter().enumerate() {
+        let parent = json!({"kind": "ListenerSet", "name": "flows"});
+        let spec = json!({"parentRefs": [parent], "rules": [{"backendRefs": [{"name": "one", "port": 80}]}]});
+        let metadata = json!({"name": "flows", "namespace": tenant});
+        objects.push(json!({"kind": "UDPRoute", "metadata": metadata, "spec": spec}));
+        objects.push(flows(number));
+    }
     objects
+}
+
+/// Tenants with a set of flows.
+const FLOWS: [&str; 4] = ["a", "b", "c", "d"];
+
+/// A tenant's set with a listener for flows, in which places are all that is told from another's.
+fn flows(number: usize) -> Value {
+    let all = json!({"namespaces": {"from": "All"}});
+    let listener = json!({"name": "l0", "port": 5_000 + number, "protocol": "UDP", "allowedRoutes": all});
+    let parent = json!({"name": "one", "namespace": "gateways"});
+    let metadata = json!({"name": "flows", "namespace": FLOWS[number]});
+    json!({"kind": "ListenerSet", "metadata": metadata, "spec": {"parentRef": parent, "listeners": [listener]}})
 }
 
 /// Edits that people make to resources.
@@ -54,6 +73,8 @@ pub(crate) enum Edit {
     Tweak(Index, usize),
     /// The object is read again and is what it was, some lines further down.
     Touch(Index, u32),
+    /// Of the sets of [`flows`] those that are there, a bit each: several come and go at once.
+    Flows(u8),
     /// Two edits seen at once.
     Both(Box<(Edit, Edit)>),
 }
@@ -67,6 +88,7 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         1 => (any::<Index>(), select(&["one", "two", "oen", "d"][..])).prop_map(|(at, to)| Edit::Rename(at, to)),
         6 => (any::<Index>(), 0..6_usize).prop_map(|(at, which)| Edit::Tweak(at, which)),
         1 => (any::<Index>(), 1..3_u32).prop_map(|(at, line)| Edit::Touch(at, line)),
+        1 => (0..16_u8).prop_map(Edit::Flows),
     ];
     (one.clone(), proptest::option::weighted(0.2, one)).prop_map(|(one, other)| match other {
         Some(other) => Edit::Both(Box::new((one, other))),
@@ -180,6 +202,14 @@ pub(crate) fn apply(edit: &Edit, resources: &mut ResourceSet) {
             if let Some(object) = pick(at) {
                 let origin = Origin { file: "edited.yaml".into(), line: *line };
                 resources.insert(changed(&object, |_| {}), Some(origin));
+            }
+        }
+        Edit::Flows(there) => {
+            for (number, tenant) in FLOWS.iter().enumerate() {
+                match there >> number & 1 {
+                    1 => drop(resources.insert(typed(flows(number)), None)),
+                    _ => drop(resources.remove(Kind::ListenerSet, &ObjectKey::new(*tenant, "flows"))),
+                }
             }
         }
         Edit::Both(both) => {

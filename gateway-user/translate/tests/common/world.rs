@@ -63,7 +63,7 @@ pub(crate) fn namespace() -> impl Strategy<Value = Value> {
 
 fn listener() -> impl Strategy<Value = Value> {
     let port = prop_oneof![Just(80), Just(81)];
-    let protocol = prop_oneof![4 => Just("HTTP"), 1 => Just("HTTPS"), 1 => Just("TCP"), 2 => Just("TLS")];
+    let protocol = prop_oneof![4 => Just("HTTP"), 1 => Just("HTTPS"), 1 => Just("TCP"), 2 => Just("TLS"), 1 => Just("UDP")];
     let from = prop_oneof![Just("All"), Just("Same"), Just("Selector")];
     let secret = (prop_oneof![2 => Just("gateways".to_owned()), 1 => tenant()], name());
     let tls = (secret, any::<bool>());
