@@ -280,3 +280,23 @@ fn sets_of_many_namespaces_share_the_ports_of_a_gateway() {
     assert_eq!(reasons(&translation, "t3"), [("Accepted".to_owned(), 16)].into());
     assert_eq!(reasons(&translation, "t4"), [("PortUnavailable".to_owned(), 16)].into());
 }
+
+#[test]
+fn sets_that_name_no_gateway_share_one_budget_for_suggestions() {
+    let mut objects = vec![class()];
+    for number in 0..1_000 {
+        let spec = json!({"gatewayClassName": "other", "listeners": [{"name": "l", "port": 80, "protocol": "HTTP"}]});
+        objects.push(typed(json!({"kind": "Gateway", "metadata": {"name": format!("gateway-{number}"), "namespace": "edge"}, "spec": spec})));
+    }
+    for number in 0..5_000 {
+        let spec = json!({"parentRef": {"name": format!("gatewya-{}", number % 1_000), "namespace": "edge"},
+            "listeners": [{"name": "l", "port": 80, "protocol": "HTTP"}]});
+        let metadata = json!({"name": format!("s{number}"), "namespace": format!("t{}", number % 100)});
+        objects.push(typed(json!({"kind": "ListenerSet", "metadata": metadata, "spec": spec})));
+    }
+    let translation = translate(&set(&objects), &TranslateOptions::default());
+    let told = translation.diagnostics.iter().filter(|one| one.message.contains("no Gateway \""));
+    let told: Vec<_> = told.collect();
+    let hints = told.iter().filter(|one| one.message.contains("did you mean")).count();
+    assert!(told.len() == 5_000 && (1..20).contains(&hints), "{} {hints}", told.len());
+}

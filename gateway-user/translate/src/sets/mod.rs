@@ -7,9 +7,10 @@
 mod room;
 pub(crate) mod status;
 
+use std::cell::OnceCell;
 use std::cmp::max;
 
-use gateway_api_types::{FromNamespaces, ListenerSet};
+use gateway_api_types::{FromNamespaces, ListenerSet, ObjectKey};
 use gateway_ir::{ObjectName, Serve};
 
 use crate::Severity;
@@ -35,6 +36,7 @@ pub(crate) fn join<'a>(
     diagnostics: &mut Diagnostics,
 ) {
     let mut sets: Vec<GatewayState<'a>> = Vec::new();
+    let meant = Meant::default();
     for set in view.resources.listener_sets.values().map(AsRef::as_ref) {
         let key = ParentKey::ListenerSet(view::name_of(&set.metadata));
         let parent = &set.spec.parent_ref;
@@ -53,7 +55,7 @@ pub(crate) fn join<'a>(
                 }
                 sets.push(state(view, tls, gateway, set, key));
             }
-            _ => no_gateway(view, &key, &name, diagnostics),
+            _ => no_gateway(view, &meant, &key, &name, diagnostics),
         }
     }
     room::bound(gateways, &mut sets);
@@ -61,17 +63,40 @@ pub(crate) fn join<'a>(
     gateways.append(&mut sets);
 }
 
-/// A Gateway that exists and is not ours is another controller's to speak of.
-fn no_gateway(view: &View<'_>, key: &ParentKey, name: &ObjectName, diagnostics: &mut Diagnostics) {
-    let gateways = &view.resources.gateways;
-    if gateways.keys().any(|one| (&*one.namespace, &*one.name) == (&*name.namespace, &*name.name)) {
+/// Gateways that sets without one may have meant. All sets of an update share one budget: whoever may create sets may create
+/// thousands that name nothing.
+#[derive(Default)]
+struct Meant<'v> {
+    /// Made for the first set that needs them.
+    known: OnceCell<Vec<(&'v str, &'v str)>>,
+    budget: SearchBudget,
+}
+
+impl<'v> Meant<'v> {
+    /// `; did you mean "x"?` for a message's end, or nothing.
+    fn hint(&self, view: &View<'v>, name: &ObjectName) -> String {
+        if self.budget.is_spent() {
+            return String::new();
+        }
+        let keys = || view.resources.gateways.keys().take(CANDIDATES_MAX);
+        let known = self.known.get_or_init(|| keys().map(|one| (&*one.namespace, &*one.name)).collect());
+        suggest::did_you_mean_object((&name.namespace, &name.name), known, true, &self.budget)
+    }
+}
+
+/// Tells of a set that no Gateway of ours has. A Gateway that exists and is not ours is another controller's to speak of.
+fn no_gateway<'v>(
+    view: &View<'v>,
+    meant: &Meant<'v>,
+    key: &ParentKey,
+    name: &ObjectName,
+    diagnostics: &mut Diagnostics,
+) {
+    if view.resources.gateways.contains_key(&ObjectKey::new(&*name.namespace, &*name.name)) {
         return;
     }
-    let known: Vec<_> =
-        gateways.keys().take(CANDIDATES_MAX).map(|one| (&*one.namespace, &*one.name)).collect();
-    let budget = SearchBudget::default();
-    let hint = suggest::did_you_mean_object((&name.namespace, &name.name), &known, true, &budget);
-    diagnostics.push(Severity::Error, &key.object(), "parentRef", &format!("no Gateway \"{name}\"{hint}"));
+    let message = format!("no Gateway \"{name}\"{}", meant.hint(view, name));
+    diagnostics.push(Severity::Error, &key.object(), "parentRef", &message);
 }
 
 fn state<'a>(
