@@ -17,6 +17,9 @@ use crate::route::Route;
 use crate::suggest::{self, SearchBudget};
 use crate::view;
 
+/// Most parents that a route's status tells of (CRD, `maxItems` of `status.parents`), whoever writes of them.
+const PARENTS_MAX: usize = 32;
+
 /// The result for one parentRef to a Gateway of ours, or to a ListenerSet that names one.
 #[derive(Debug)]
 pub(crate) struct ParentState<'a> {
@@ -114,7 +117,8 @@ fn push<'a>(
 }
 
 /// Attaches a route to the default Gateways that let it in (GEP-3793). One that does not has claimed nothing, so that the route's
-/// status says nothing of it; its owner asked for no particular one.
+/// status says nothing of it; its owner asked for no particular one. They are as many as the status has room for beside the parents
+/// that the route names, whoever's those are: the oldest, so that nobody's new Gateway takes one away.
 fn defaults(
     reader: &Reader<'_, '_>,
     route: &dyn Route,
@@ -126,6 +130,7 @@ fn defaults(
     let id = route.id();
     let object = view::route_ref(&id);
     let (before, names) = (parents.len(), reader.default_gateways());
+    let most = before + PARENTS_MAX.saturating_sub(route.parent_refs().len());
     for name in &names {
         let reference = ParentReference {
             group: GATEWAY_GROUP.to_owned(),
@@ -137,6 +142,14 @@ fn defaults(
         };
         if parents.iter().any(|parent| is_whole(&parent.reference, name, &id)) {
             continue;
+        }
+        if parents.len() >= most {
+            let message = format!(
+                "a route has {PARENTS_MAX} parents at most, so that Gateway \"{name}\" and younger ones are not the route's; name \
+                 those in parentRefs that are wanted"
+            );
+            diagnostics.push(Severity::Note, &object, FIELD, &message);
+            break;
         }
         let Parent::Ours(gateway) = reader.parent(&ParentKey::Gateway((*name).clone())) else { continue };
         match attach(reader, gateway, &reference, &id, hostnames, FIELD) {

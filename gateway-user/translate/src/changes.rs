@@ -172,15 +172,20 @@ impl PreviousObjects {
         let touched = gone.clone().chain(changed.map(|(key, _)| key));
         changes.reads.extend(touched.cloned().map(Read::Gateway));
         let listing = gone.count() > 0 || old.len() != new.len();
-        let named = |summaries: &BTreeMap<ObjectKey, GatewaySummary>, which: fn(&GatewaySummary) -> bool| {
-            let which = summaries.iter().filter(|(_, summary)| which(summary));
-            which.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        let names = |summaries: &BTreeMap<ObjectKey, GatewaySummary>| {
+            let ours = summaries.iter().filter(|(_, summary)| summary.serves.is_some());
+            ours.map(|(key, _)| key.clone()).collect::<Vec<_>>()
         };
-        let ours = |summary: &GatewaySummary| summary.serves.is_some();
-        let default = |summary: &GatewaySummary| summary.serves.is_some() && is_default(&summary.object);
-        let others_are_default = named(&old, default) != named(new, default);
+        let defaults = |summaries: &BTreeMap<ObjectKey, GatewaySummary>| {
+            let of = |(key, one): (&ObjectKey, &GatewaySummary)| {
+                let is_one = one.serves.is_some() && is_default(&one.object);
+                is_one.then(|| (key.clone(), age::created(&one.object.metadata)))
+            };
+            summaries.iter().filter_map(of).collect::<Vec<_>>()
+        };
+        let others_are_default = defaults(&old) != defaults(new);
         changes.reads.extend(others_are_default.then_some(Read::DefaultGateways));
-        let renamed = listing || named(&old, ours) != named(new, ours);
+        let renamed = listing || names(&old) != names(new);
         changes.reads.extend(renamed.then_some(Read::GatewayNames));
         listing
     }

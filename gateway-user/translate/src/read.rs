@@ -29,7 +29,7 @@ pub(crate) enum Read {
     Gateway(ObjectKey),
     /// The names of all Gateways, and which of them are ours.
     GatewayNames,
-    /// The names of our Gateways that routes get without naming them.
+    /// The names of our Gateways that routes get without naming them, and their ages.
     DefaultGateways,
     /// A ListenerSet: whether it is there and its Gateway ours, its spec, and which of its listeners are served.
     ListenerSet(ObjectKey),
@@ -132,12 +132,13 @@ impl<'v, 'a> Reader<'v, 'a> {
         gateways.map(|gateway| (&*gateway.name.namespace, &*gateway.name.name)).collect()
     }
 
-    /// Our Gateways that routes get without naming them, by namespace and name (GEP-3793).
+    /// Our Gateways that routes get without naming them, the oldest first, of one age by namespace and name (GEP-3793).
     pub(crate) fn default_gateways(&self) -> Vec<&'v ObjectName> {
         self.note(Read::DefaultGateways);
         let own = self.gateways.iter().take_while(|one| one.set.is_none());
-        let defaults = own.filter(|gateway| is_default(gateway.object));
-        defaults.map(|gateway| &gateway.name).collect()
+        let mut defaults: Vec<_> = own.filter(|gateway| is_default(gateway.object)).collect();
+        defaults.sort_by(|a, b| a.precedence(b));
+        defaults.into_iter().map(|gateway| &gateway.name).collect()
     }
 
     /// The labels of a Namespace object; `None` if there is no such object.
