@@ -112,3 +112,22 @@ pub fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, ReadErro
     buffer.advance(4);
     Ok(Some(buffer.split_to(length).freeze()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Ack, ServedGateway, Up, UpFrame};
+
+    /// As many ListenerSets as are served at most (decision 338), of the longest names that Kubernetes takes.
+    #[test]
+    fn an_ack_of_all_sets_that_can_be_served_is_half_a_frame_at_most() {
+        let set = |number: usize| ServedGateway {
+            namespace: "n".repeat(63),
+            name: format!("{number:s>253}"),
+            digest: "d".repeat(16),
+        };
+        let ack = Ack { listener_sets: (0..1_024).map(set).collect(), ..Ack::default() };
+        let bytes = encode(&Up::from(UpFrame::Ack(ack)));
+        assert!(bytes.len() > 300 << 10 && bytes.len() <= MAX_UP / 2, "{}", bytes.len());
+    }
+}

@@ -16,6 +16,7 @@ use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::parent::{ParentKey, listener_text};
+use crate::sets::room::Rooms;
 use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason};
 
 /// Most addresses of others that are named for one listener.
@@ -42,7 +43,7 @@ struct Nameless {
     marked: bool,
 }
 
-/// Marks every listener that is in conflict.
+/// Marks every listener that is in conflict, and refuses those of sets for which there is no room.
 pub(crate) fn resolve(
     gateways: &mut [GatewayState<'_>],
     options: &TranslateOptions,
@@ -54,11 +55,12 @@ pub(crate) fn resolve(
     for gateway in gateways.iter_mut().filter(|one| one.set.is_none()) {
         within(&mut gateway.listeners);
     }
+    let mut rooms = Rooms::of(gateways);
     let mut order: Vec<&mut GatewayState<'_>> = gateways.iter_mut().collect();
     order.sort_by(|a, b| a.precedence(b));
     let mut claims = Claims::new();
     for gateway in order {
-        across(gateway, options, host_claims, &mut claims, diagnostics);
+        across(gateway, options, host_claims, (&mut claims, &mut rooms), diagnostics);
     }
     for gateway in gateways.iter() {
         for conflict in gateway.listeners.iter().filter_map(|listener| listener.conflict.as_ref()) {
@@ -173,9 +175,10 @@ fn across(
     gateway: &mut GatewayState<'_>,
     options: &TranslateOptions,
     host_claims: &hosts::Claims,
-    claims: &mut Claims,
+    (claims, rooms): (&mut Claims, &mut Rooms),
     diagnostics: &mut Diagnostics,
 ) {
+    let set = gateway.set.map(|_| (gateway.key.name().clone(), gateway.name.clone()));
     let served: Vec<bool> = gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect();
     let addresses = gateway.addresses.clone();
     let object = gateway.key.object();
@@ -201,6 +204,10 @@ fn across(
         let taken = taken.or_else(carved).or_else(within);
         if taken.is_some() {
             listener.conflict = taken;
+            continue;
+        }
+        if let Some(error) = set.as_ref().and_then(|(set, of)| rooms.take(set, of, listener).err()) {
+            listener.refused = Some(error);
             continue;
         }
         if addresses.contains(&BindAddress::Any) {

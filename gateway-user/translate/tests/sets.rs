@@ -209,24 +209,24 @@ fn reasons(translation: &Translation, namespace: &str) -> BTreeMap<String, usize
 #[test]
 fn the_youngest_sets_of_a_namespace_are_told_that_there_is_no_room() {
     let mut resources = thousands();
-    for number in 0..1_000 {
+    for number in 0..40 {
         let listener = |at: usize| json!({"name": format!("l{at}"), "port": 80, "protocol": "HTTP", "hostname": format!("h{at}.g{number}.example.com")});
-        let created = format!("2026-02-{:02}T00:{:02}:00Z", 1 + number / 60, number % 60);
+        let created = format!("2026-02-01T00:{number:02}:00Z");
         let greedy = json!({"kind": "ListenerSet",
             "metadata": {"name": format!("s{number}"), "namespace": "greedy", "creationTimestamp": created},
-            "spec": {"parentRef": {"name": "gw", "namespace": "edge"}, "listeners": [listener(0), listener(1)]}});
+            "spec": {"parentRef": {"name": "gw", "namespace": "edge"}, "listeners": (0..32).map(listener).collect::<Vec<_>>()}});
         resources.insert(typed(greedy), None);
     }
     let translation = translate(&resources, &TranslateOptions::default());
-    let wanted = [("Accepted".to_owned(), 1_024), ("TooManyListeners".to_owned(), 976)];
+    let wanted = [("Accepted".to_owned(), 1_024), ("TooManyListeners".to_owned(), 256)];
     assert_eq!(reasons(&translation, "greedy"), wanted.into());
     assert_eq!(reasons(&translation, "t0"), [("Accepted".to_owned(), 500)].into(), "others lose nothing");
     let status = |name: &str| &translation.status.listener_sets[&ObjectName::new("greedy", name)];
-    assert_eq!(condition(&status("s511").conditions, "Accepted").reason, "Accepted");
-    let refused = condition(&status("s512").conditions, "Accepted");
+    assert_eq!(condition(&status("s31").conditions, "Accepted").reason, "Accepted");
+    let refused = condition(&status("s32").conditions, "Accepted");
     assert_eq!((refused.status.as_str(), &*refused.reason), ("False", "ListenersNotValid"));
     assert!(refused.message.contains("1024 listeners"), "{}", refused.message);
-    assert_eq!(translation.status.gateways.values().next().unwrap().attached_listener_sets, Some(612));
+    assert_eq!(translation.status.gateways.values().next().unwrap().attached_listener_sets, Some(132));
 }
 
 #[test]
@@ -299,4 +299,60 @@ fn sets_that_name_no_gateway_share_one_budget_for_suggestions() {
     let told: Vec<_> = told.collect();
     let hints = told.iter().filter(|one| one.message.contains("did you mean")).count();
     assert!(told.len() == 5_000 && (1..20).contains(&hints), "{} {hints}", told.len());
+}
+
+/// A set with one listener for a host of its own, on one of two Gateways.
+fn one_host(namespace: &str, number: usize, host: &str) -> Object {
+    let listener = json!({"name": "l", "port": 80, "protocol": "HTTP", "hostname": host});
+    let created = format!("2026-02-01T{:02}:{:02}:00Z", number / 60, number % 60);
+    let metadata =
+        json!({"name": format!("s{number}"), "namespace": namespace, "creationTimestamp": created});
+    typed(json!({"kind": "ListenerSet", "metadata": metadata,
+        "spec": {"parentRef": {"name": format!("gw{}", number % 2), "namespace": "edge"}, "listeners": [listener]}}))
+}
+
+fn two_gateways() -> Vec<Object> {
+    let gateway = |number: usize| {
+        let spec = json!({"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}},
+            "listeners": [{"name": "own", "port": 80, "protocol": "HTTP", "hostname": format!("gw{number}.example.com")}]});
+        let metadata = json!({"name": format!("gw{number}"), "namespace": "edge", "creationTimestamp": "2026-01-01T00:00:00Z"});
+        typed(json!({"kind": "Gateway", "metadata": metadata, "spec": spec}))
+    };
+    vec![class(), gateway(0), gateway(1)]
+}
+
+#[test]
+fn sets_are_bounded_over_all_gateways() {
+    let mut objects = two_gateways();
+    let host = |namespace: usize, number: usize| {
+        one_host(&format!("t{namespace}"), number, &format!("h{number}.t{namespace}.example.com"))
+    };
+    objects.extend((0..130).map(|number| host(0, number)));
+    objects.extend((1..9).flat_map(|namespace| (200..328).map(move |number| host(namespace, number))));
+    let translation = translate(&set(&objects), &TranslateOptions::default());
+    let served = set_digests(&translation.ir);
+    assert_eq!(served.len(), 1_024, "what each report of a node names");
+    assert_eq!((served_of(&served, "t0"), served_of(&served, "t8")), (128, 112));
+    assert_eq!(reasons(&translation, "t0")["TooManyListeners"], 2);
+    let told = |namespace: &str, number: usize| {
+        let status = &translation.status.listener_sets[&ObjectName::new(namespace, format!("s{number}"))];
+        condition(&status.conditions, "Accepted").message.clone()
+    };
+    assert!(told("t0", 129).contains("at most 128 sets of a namespace"), "{}", told("t0", 129));
+    assert!(told("t8", 327).contains("at most 1024 sets of all namespaces"), "{}", told("t8", 327));
+}
+
+fn served_of(served: &BTreeMap<ObjectName, gateway_translate::GatewayDigest>, namespace: &str) -> usize {
+    served.keys().filter(|name| *name.namespace == *namespace).count()
+}
+
+#[test]
+fn sets_that_lose_their_conflicts_take_no_room() {
+    let mut objects = two_gateways();
+    let loser = |number: usize| one_host("t", number, &format!("gw{}.example.com", number % 2));
+    objects.extend((0..128).map(loser));
+    objects.push(one_host("t", 128, "own.example.com"));
+    let translation = translate(&set(&objects), &TranslateOptions::default());
+    let served = set_digests(&translation.ir);
+    assert_eq!(served.keys().map(ToString::to_string).collect::<Vec<_>>(), ["t/s128"]);
 }

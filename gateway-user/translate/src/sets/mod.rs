@@ -4,7 +4,7 @@
 //! Of a set that its Gateway does not let in nothing is looked at: a namespace that is not allowed learns nothing about the
 //! Secrets that it names, and costs nothing but a condition.
 
-mod room;
+pub(crate) mod room;
 pub(crate) mod status;
 
 use std::cell::OnceCell;
@@ -58,8 +58,6 @@ pub(crate) fn join<'a>(
             _ => no_gateway(view, &meant, &key, &name, diagnostics),
         }
     }
-    room::bound(gateways, &mut sets);
-    sets.iter().for_each(|set| tell(set, diagnostics));
     gateways.append(&mut sets);
 }
 
@@ -199,7 +197,12 @@ fn keeps_out(
     }
 }
 
-/// Tells a set's own errors and its listeners'. Conflicts are told where all listeners are compared.
+/// Tells the sets' own errors and their listeners', once it is known for which there is room. Conflicts are told where all listeners are
+/// compared.
+pub(crate) fn tell_all(gateways: &[GatewayState<'_>], diagnostics: &mut Diagnostics) {
+    gateways.iter().filter(|one| one.set.is_some()).for_each(|set| tell(set, diagnostics));
+}
+
 fn tell(set: &GatewayState<'_>, diagnostics: &mut Diagnostics) {
     let object = set.key.object();
     let mut found = Diagnostics::default();

@@ -1,7 +1,8 @@
-//! Room for the listeners of sets on one Gateway (decision 338): one namespace takes neither all of it nor all sockets of a node.
+//! Room for ListenerSets and for their listeners (decision 338): one namespace takes neither all of it nor all sockets of a node.
 //! The oldest sets have it first, so that a set loses nothing by another one that is created later.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gateway_ir::{ObjectName, Serve, Transport};
 
@@ -10,25 +11,38 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::reason;
 
-/// Most listeners of the sets of one namespace.
-pub(super) const LISTENERS_OF_NAMESPACE: usize = 1_024;
-/// Most listeners of all sets.
-pub(super) const LISTENERS: usize = 16_384;
+/// Most sets of one namespace that are served, whatever Gateways they name.
+const SETS_OF_NAMESPACE: usize = 128;
+/// Most sets that are served. Each report of a node names all of them.
+const SETS: usize = 1_024;
+/// Most listeners of the sets of one namespace on one Gateway.
+const LISTENERS_OF_NAMESPACE: usize = 1_024;
+/// Most listeners of all sets of one Gateway.
+const LISTENERS: usize = 16_384;
 /// Most ports of the sets of one namespace, beyond those of the Gateway itself. Each costs a socket for each address and worker.
-pub(super) const PORTS_OF_NAMESPACE: usize = 16;
+const PORTS_OF_NAMESPACE: usize = 16;
 /// Most such ports of all sets, as many as a Gateway can have by itself.
-pub(super) const PORTS: usize = 64;
+const PORTS: usize = 64;
 
 /// The number of a port, and its transport.
 type Port = (u16, Transport);
 
+/// The room that is taken so far. It is asked for by the oldest sets first, and only for listeners that nothing else is in the way of.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    gateways: BTreeMap<ObjectName, Room>,
+    /// The sets with a listener that is served.
+    sets: BTreeSet<ObjectName>,
+    sets_of_namespace: BTreeMap<Arc<str>, usize>,
+}
+
 /// The part of a Gateway's room that is taken.
 #[derive(Debug, Default)]
-struct Room<'n> {
+struct Room {
     /// The ports of the Gateway's own listeners.
     own: BTreeSet<Port>,
     all: Taken,
-    by_namespace: BTreeMap<&'n str, Taken>,
+    by_namespace: BTreeMap<Arc<str>, Taken>,
 }
 
 #[derive(Debug, Default)]
@@ -37,36 +51,60 @@ struct Taken {
     ports: BTreeSet<Port>,
 }
 
-/// Refuses the listeners of the youngest sets for which there is no room.
-pub(super) fn bound(gateways: &[GatewayState<'_>], sets: &mut [GatewayState<'_>]) {
-    let own = |gateway: &GatewayState<'_>| Room {
-        own: gateway.listeners.iter().filter_map(port_of).collect(),
-        ..Room::default()
-    };
-    let mut rooms: BTreeMap<ObjectName, Room<'_>> =
-        gateways.iter().map(|gateway| (gateway.name.clone(), own(gateway))).collect();
-    let mut order: Vec<_> = sets.iter_mut().collect();
-    order.sort_by(|a, b| a.precedence(b));
-    for set in order {
-        let GatewayState { key, name, listeners, .. } = set;
-        let Some(room) = rooms.get_mut(name) else { continue };
-        for listener in listeners.iter_mut().filter(|listener| listener.refused.is_none()) {
-            listener.refused = room.take(&key.name().namespace, listener).err();
-        }
-    }
-}
-
 fn port_of(listener: &ListenerState<'_>) -> Option<Port> {
     Some((listener.spec.port, listener.serve.map(Serve::transport)?))
 }
 
-impl<'n> Room<'n> {
-    /// Takes room for a listener of a set of this namespace.
+impl Rooms {
+    /// The room of these Gateways, none of it taken.
+    pub(crate) fn of(gateways: &[GatewayState<'_>]) -> Self {
+        let own = |gateway: &GatewayState<'_>| Room {
+            own: gateway.listeners.iter().filter_map(port_of).collect(),
+            ..Room::default()
+        };
+        let gateways = gateways.iter().filter(|one| one.set.is_none());
+        Self { gateways: gateways.map(|one| (one.name.clone(), own(one))).collect(), ..Self::default() }
+    }
+
+    /// Takes room for a listener of a set of a Gateway.
     ///
     /// # Errors
     /// `TooManyListeners` or `PortUnavailable`, with the bound that is reached.
-    fn take(&mut self, namespace: &'n str, listener: &ListenerState<'_>) -> Result<(), ConfigError> {
-        let own = self.by_namespace.entry(namespace).or_default();
+    pub(crate) fn take(
+        &mut self,
+        set: &ObjectName,
+        gateway: &ObjectName,
+        listener: &ListenerState<'_>,
+    ) -> Result<(), ConfigError> {
+        let is_new = !self.sets.contains(set);
+        let own = self.sets_of_namespace.get(&set.namespace).copied().unwrap_or(0);
+        let whose = match (own >= SETS_OF_NAMESPACE, self.sets.len() >= SETS) {
+            (true, _) => Some(format!("at most {SETS_OF_NAMESPACE} sets of a namespace")),
+            (_, true) => Some(format!("at most {SETS} sets of all namespaces")),
+            _ => None,
+        };
+        if let Some(bound) = whose.filter(|_| is_new) {
+            let message = format!(
+                "{bound} are served, on all Gateways together, and older ones are; put listeners into fewer sets"
+            );
+            return Err(ConfigError::new(reason::TOO_MANY_LISTENERS, &*listener.field, message));
+        }
+        self.gateways.entry(gateway.clone()).or_default().take(&set.namespace, listener)?;
+        if is_new {
+            self.sets.insert(set.clone());
+            *self.sets_of_namespace.entry(Arc::clone(&set.namespace)).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Room {
+    /// Takes room for a listener of a set of this namespace.
+    ///
+    /// # Errors
+    /// [`Rooms::take`].
+    fn take(&mut self, namespace: &Arc<str>, listener: &ListenerState<'_>) -> Result<(), ConfigError> {
+        let own = self.by_namespace.entry(Arc::clone(namespace)).or_default();
         let too_many = |of: String| {
             let message = format!(
                 "{of}, and older ListenerSets have them; take listeners away, or use another Gateway"
