@@ -262,6 +262,36 @@ fn a_port_that_nodes_refuse_is_told_to_its_set_alone() {
 }
 
 #[test]
+fn a_set_is_told_of_an_address_of_its_gateway_that_no_node_has() {
+    let mut objects = two_gateways();
+    let (address, name) = ("192.0.2.1", ObjectName::new("t", "s0"));
+    for gateway in objects.iter_mut().filter(|one| one.kind() == Kind::Gateway) {
+        let mut value = gateway.to_value().unwrap();
+        value["spec"]["addresses"] = json!([{"value": address}]);
+        *gateway = typed(value);
+    }
+    objects.push(one_host("t", 0, "a.example.com"));
+    let translation = translate(&set(&objects), &TranslateOptions::default());
+    let refused = RejectedBind {
+        address: BindAddress::Ip(address.parse().unwrap()),
+        port: 80,
+        transport: Transport::Tcp,
+        reason: RejectionReason::AddressNotUsable,
+        message: "no interface has 192.0.2.1".to_owned(),
+    };
+    let report = NodeReport {
+        gateways: digests(&translation.ir),
+        listener_sets: set_digests(&translation.ir),
+        refused: vec![refused],
+        ..NodeReport::default()
+    };
+    let status = translation.status.with_reports(&[("a".to_owned(), report)].into());
+    let programmed = condition(&status.listener_sets[&name].conditions, "Programmed");
+    assert_eq!((programmed.status.as_str(), &*programmed.reason), ("False", "ParentNotProgrammed"));
+    assert_eq!(programmed.message, "node a: no interface has 192.0.2.1");
+}
+
+#[test]
 fn sets_of_many_namespaces_share_the_ports_of_a_gateway() {
     let spec = json!({"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": "All"}},
         "listeners": [{"name": "own", "port": 80, "protocol": "HTTP"}]});

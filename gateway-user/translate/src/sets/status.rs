@@ -91,9 +91,13 @@ pub(crate) fn programmed(listeners: &[ListenerStatus], generation: Option<i64>) 
         let message = format!("served but for listeners {}", others.join(", "));
         return of(ConditionStatus::True, reason::PROGRAMMED, message);
     }
-    let unavailable = listeners.iter().filter_map(find).find(|one| one.reason == reason::PORT_UNAVAILABLE);
-    match unavailable {
-        Some(first) => of(ConditionStatus::False, reason::PORT_UNAVAILABLE, first.message),
-        None => of(ConditionStatus::False, reason::LISTENERS_NOT_VALID, reason::list(invalid(listeners))),
+    let first = |reason: &str| listeners.iter().filter_map(find).find(|one| one.reason == reason);
+    match (first(reason::PORT_UNAVAILABLE), first(reason::ADDRESS_NOT_USABLE)) {
+        (Some(port), _) => of(ConditionStatus::False, reason::PORT_UNAVAILABLE, port.message),
+        // Addresses are the Gateway's.
+        (None, Some(address)) => of(ConditionStatus::False, reason::PARENT_NOT_PROGRAMMED, address.message),
+        (None, None) => {
+            of(ConditionStatus::False, reason::LISTENERS_NOT_VALID, reason::list(invalid(listeners)))
+        }
     }
 }
