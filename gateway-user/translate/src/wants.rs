@@ -17,7 +17,8 @@ type Place = (Kind, ObjectKey);
 
 /// The Secrets that each Gateway of our classes refers to for its listeners and for backends, and the ConfigMaps and
 /// ClusterTrustBundles for its clients, with leave: in its own namespace, or where a ReferenceGrant allows it; the same for
-/// ListenerSets, but for those that a Gateway does not let in; and those that BackendTLSPolicies refer to.
+/// ListenerSets that their Gateway may let in, by labels of namespaces any, since those are not known here; and those that
+/// BackendTLSPolicies refer to.
 /// Their existence plays no part. Objects that refer to none are left out.
 pub fn object_wants<'a>(
     classes: impl Iterator<Item = &'a GatewayClass>,
@@ -37,10 +38,8 @@ pub fn object_wants<'a>(
     wants.extend(gateways.iter().filter_map(|(key, gateway)| of_gateway(key, gateway, &grants)));
     for set in sets {
         let key = ObjectKey::of(&set.metadata);
-        let Some(gateway) = gateways.get(&parent(&key, set)).filter(|one| may_join(one, &key.namespace))
-        else {
-            continue;
-        };
+        let gateway = parent(&key, set).and_then(|name| gateways.get(&name));
+        let Some(gateway) = gateway.filter(|one| may_join(one, &key.namespace)) else { continue };
         let secrets = certificates((Kind::ListenerSet, &key), &set.spec.listeners, &grants);
         // The Gateway's authorities are wanted for the ports of its sets, whoever has them.
         let authorities = frontend::authorities(gateway, &set.spec.listeners, &grants);
@@ -52,10 +51,10 @@ pub fn object_wants<'a>(
     wants
 }
 
-/// The Gateway that a set names.
-fn parent(key: &ObjectKey, set: &ListenerSet) -> ObjectKey {
-    let parent = &set.spec.parent_ref;
-    ObjectKey::new(parent.namespace.as_deref().unwrap_or(&key.namespace), &*parent.name)
+/// The Gateway that a set names, if it names one.
+fn parent(key: &ObjectKey, set: &ListenerSet) -> Option<ObjectKey> {
+    let parent = Some(&set.spec.parent_ref).filter(|parent| parent.is_gateway())?;
+    Some(ObjectKey::new(parent.namespace.as_deref().unwrap_or(&key.namespace), &*parent.name))
 }
 
 /// False if a Gateway lets in no set of that namespace. By its labels the namespace may be let in.
@@ -125,6 +124,42 @@ mod tests {
     fn typed(value: Value) -> (Object, Option<gateway_api_types::Origin>) {
         let kind = Kind::ALL.iter().copied().find(|kind| value["kind"] == kind.as_str()).unwrap();
         (Object::from_value(kind, value).unwrap(), None)
+    }
+
+    #[test]
+    fn sets_of_gateways_that_may_let_them_in_want_their_secrets() {
+        let ours = TranslateOptions::default();
+        let class = json!({"kind": "GatewayClass", "metadata": {"name": "sluice"}, "spec": {"controllerName": ours.controller_name}});
+        let gateway = |name: &str, from: &str| {
+            json!({"kind": "Gateway", "metadata": {"name": name, "namespace": "edge"},
+                "spec": {"gatewayClassName": "sluice", "allowedListeners": {"namespaces": {"from": from}}, "listeners": []}})
+        };
+        let listener = json!({"name": "l", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "own"}]}});
+        let set = |name: &str, kind: &str, gateway: &str| {
+            json!({"kind": "ListenerSet", "metadata": {"name": name, "namespace": "shop"}, "spec": {"parentRef":
+                {"group": GATEWAY_GROUP, "kind": kind, "name": gateway, "namespace": "edge"}, "listeners": [listener]}})
+        };
+        let objects = [
+            class,
+            gateway("open", "All"),
+            gateway("labels", "Selector"),
+            gateway("own", "Same"),
+            set("in", "Gateway", "open"),
+            set("perhaps", "Gateway", "labels"),
+            set("out", "Gateway", "own"),
+            set("other", "Proxy", "open"),
+        ];
+        let resources: ResourceSet = objects.into_iter().map(typed).collect();
+        let wants = object_wants(
+            resources.gateway_classes.values().map(AsRef::as_ref),
+            resources.gateways.values().map(AsRef::as_ref),
+            resources.listener_sets.values().map(AsRef::as_ref),
+            std::iter::empty(),
+            std::iter::empty(),
+            &ours,
+        );
+        let sets: Vec<_> = wants.keys().map(|(kind, key)| format!("{kind} {key}")).collect();
+        assert_eq!(sets, ["ListenerSet shop/in", "ListenerSet shop/perhaps"]);
     }
 
     #[test]
