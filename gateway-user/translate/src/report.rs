@@ -119,8 +119,11 @@ impl StatusSet {
                 Err(message) => wait(&mut status.conditions, &mut status.listeners, &message),
             }
         }
+        let mut serving: BTreeMap<&ObjectName, Cow<'_, Reports<'_>>> = BTreeMap::new();
         for (name, status) in &mut next.listener_sets {
-            self.report_set(name, status, all, own);
+            let Some(gateway) = self.set_gateways.get(name) else { continue };
+            let reports = serving.entry(gateway).or_insert_with(|| self.serving(gateway, all, own));
+            self.report_set((name, gateway), status, reports, all, own);
         }
         next.count_sets();
         next
@@ -139,10 +142,16 @@ impl StatusSet {
         current: impl Fn(&NodeReport) -> bool,
         listeners: &mut [ListenerStatus],
     ) -> Result<Vec<RejectedBind>, String> {
-        let nodes = self.nodes_of(binds, reports);
+        let owners = self.owners_of(binds, reports);
         let is_behind = |node: &&str| !reports.get(*node).is_some_and(|report| current(report));
-        let behind: Vec<_> = nodes.iter().copied().filter(is_behind).collect();
-        if nodes.is_empty() || !behind.is_empty() {
+        let (any, behind): (_, Vec<_>) = match &owners {
+            Some(owners) => (!owners.is_empty(), owners.iter().copied().filter(is_behind).collect()),
+            None => {
+                let behind = reports.iter().filter(|(_, report)| !current(report));
+                (!reports.is_empty(), behind.map(|(node, _)| *node).collect())
+            }
+        };
+        if !any || !behind.is_empty() {
             return Err(match behind.as_slice() {
                 [] => WAITING.to_owned(),
                 [""] => "not applied yet".to_owned(),
@@ -182,16 +191,19 @@ impl StatusSet {
         own.flat_map(|(_, binds)| binds.iter().copied()).collect()
     }
 
-    /// The nodes that these are served by: the owners of the addresses, or everyone if any address has none.
-    fn nodes_of<'a>(&'a self, binds: &BTreeSet<BindKey>, reports: &Reports<'a>) -> BTreeSet<&'a str> {
-        let all = reports.keys().copied();
+    /// The owners of the addresses, which alone serve these; `None` if any address has none, so that every node does.
+    fn owners_of<'a>(
+        &'a self,
+        binds: &BTreeSet<BindKey>,
+        reports: &Reports<'_>,
+    ) -> Option<BTreeSet<&'a str>> {
         let owner = |address: &BindAddress| match address {
             BindAddress::Ip(ip) => self.owners.get(ip).map(String::as_str),
             BindAddress::Any => None,
         };
         let owners: Option<BTreeSet<_>> = binds.iter().map(|(address, ..)| owner(address)).collect();
         // A node that reports for itself alone has no name.
-        owners.filter(|_| !reports.contains_key("")).unwrap_or_else(|| all.collect())
+        owners.filter(|_| !reports.contains_key(""))
     }
 
     /// The reports that count for an address.

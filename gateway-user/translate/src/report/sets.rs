@@ -12,18 +12,16 @@ use crate::sets::status;
 use crate::status::{StatusSet, find, set_nowhere};
 
 impl StatusSet {
-    /// Brings the status of a set to what nodes report.
+    /// Brings the status of a set to what nodes report; `reports` are those of the nodes that its Gateway is served on.
     pub(super) fn report_set(
         &self,
-        name: &ObjectName,
+        (name, gateway): (&ObjectName, &ObjectName),
         set: &mut ListenerSetStatus,
+        reports: &Reports<'_>,
         all: &Reports<'_>,
         own: Option<&str>,
     ) {
-        let (Some(digest), Some(gateway)) = (self.set_digests.get(name), self.set_gateways.get(name)) else {
-            return;
-        };
-        let reports = &*self.serving(gateway, all, own);
+        let Some(digest) = self.set_digests.get(name) else { return };
         if reports.is_empty() && !all.is_empty() {
             set_nowhere(set, placement::no_node(&self.placement, gateway, &those(all, own)));
             return;
