@@ -17,7 +17,7 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::parent::{ParentKey, listener_text};
 use crate::sets::room::Rooms;
-use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason};
+use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason, sets};
 
 /// Most addresses of others that are named for one listener.
 const KEPT_APART_MAX: usize = 4;
@@ -67,6 +67,7 @@ pub(crate) fn resolve(
             diagnostics.error(&gateway.key.object(), conflict);
         }
     }
+    sets::tell_all(gateways, diagnostics);
 }
 
 fn within(listeners: &mut [ListenerState<'_>]) {

@@ -141,7 +141,6 @@ impl PreviousState {
         sets::join(&view, &mut self.tls, &mut gateways, &mut diagnostics);
         let host_claims = Claims::of(&view, options.host_ownership, &mut diagnostics);
         conflict::resolve(&mut gateways, options, &host_claims, &mut diagnostics);
-        sets::tell_all(&gateways, &mut diagnostics);
 
         let changes = self.known.update(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
