@@ -4,7 +4,7 @@
 mod common;
 
 use common::world::{distinct, object, run, set};
-use gateway_api_types::Object;
+use gateway_api_types::{Kind, L4RouteRule, Object};
 use gateway_ir::{Endpoints, Ir};
 use proptest::prelude::*;
 
@@ -25,6 +25,28 @@ fn served(ir: &Ir, endpoints: &Endpoints, tenant: &str) -> String {
     let used = format!("{routes:?}");
     let own: Vec<_> = own.filter(|(cluster, _)| used.contains(&format!("{cluster:?}"))).collect();
     format!("{routes:#?}\n{places:#?}\n{own:#?}")
+}
+
+/// The namespaces of the Services that a route of any kind names.
+fn backends(object: &Object) -> impl Iterator<Item = Option<&str>> {
+    let l4: &[L4RouteRule] = match object {
+        Object::TcpRoute(route) => &route.spec.rules,
+        Object::TlsRoute(route) => &route.spec.rules,
+        Object::UdpRoute(route) => &route.spec.rules,
+        _ => &[],
+    };
+    let http = match object {
+        Object::HttpRoute(route) => route.spec.rules.as_slice(),
+        _ => &[],
+    };
+    let grpc = match object {
+        Object::GrpcRoute(route) => route.spec.rules.as_slice(),
+        _ => &[],
+    };
+    let l4 = l4.iter().flat_map(|rule| &rule.backend_refs).map(|one| &one.backend);
+    let http = http.iter().flat_map(|rule| &rule.backend_refs).map(|one| &one.backend);
+    let grpc = grpc.iter().flat_map(|rule| &rule.backend_refs).map(|one| &one.backend);
+    l4.chain(http).chain(grpc).map(|backend| backend.namespace.as_deref())
 }
 
 proptest! {
@@ -69,32 +91,11 @@ proptest! {
             })
             .cloned()
             .collect();
-        let own_only = |object: &Object| match object {
-            Object::TcpRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
-                .spec
-                .rules
-                .iter()
-                .flat_map(|rule| &rule.backend_refs)
-                .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
-            Object::UdpRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
-                .spec
-                .rules
-                .iter()
-                .flat_map(|rule| &rule.backend_refs)
-                .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
-            Object::GrpcRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
-                .spec
-                .rules
-                .iter()
-                .flat_map(|rule| &rule.backend_refs)
-                .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
-            Object::HttpRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
-                .spec
-                .rules
-                .iter()
-                .flat_map(|rule| &rule.backend_refs)
-                .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
-            _ => true,
+        // A route of the tenant that names a Service of another one is none of this, and sets of one Gateway have hosts and ports by
+        // age (`sets.rs`).
+        let own_only = |object: &Object| match object.metadata().namespace.as_deref() {
+            Some("a") => backends(object).all(|namespace| namespace == Some("a")),
+            _ => object.kind() != Kind::ListenerSet,
         };
         let keep = |objects: &[Object]| objects.iter().filter(|o| own_only(o)).cloned().collect::<Vec<_>>();
         let (all, some) = (run(&set(&keep(&objects))), run(&set(&keep(&without))));
