@@ -7,3 +7,4 @@ pub(crate) mod min_rate;
 pub(crate) mod pacing;
 pub(crate) mod pump;
 pub(crate) mod replay;
+pub(crate) mod replayed;

@@ -1,12 +1,10 @@
 //! A request's body as it was received so far, kept for as long as its backend may say that it has not looked at it.
 
 use std::cell::RefCell;
-use std::time::Duration;
 
-use gateway_http::head::Fields;
 use gateway_io::Chunk;
 
-use super::ends::{Piece, PumpError, Source};
+use super::ends::Piece;
 use crate::context::ReplayAccount;
 
 /// Most content that is kept of one request: calls and forms are smaller, and what is larger is sent once.
@@ -40,6 +38,10 @@ struct Kept {
     state: State,
     pieces: Vec<Chunk>,
     len: usize,
+    /// An attempt sends them: they must not go before it has, even if there is no other one.
+    is_sent_again: bool,
+    /// There is no other attempt.
+    is_unwanted: bool,
 }
 
 /// The part of a body that a copy holds.
@@ -54,6 +56,12 @@ enum State {
     Whole,
     /// A part is lost, or nobody will ask.
     Spent,
+}
+
+impl Kept {
+    fn has_all(&self) -> bool {
+        matches!(self.state, State::Untouched | State::Whole)
+    }
 }
 
 impl<'a> Replay<'a> {
@@ -71,30 +79,55 @@ impl<'a> Replay<'a> {
 
     /// True if another attempt would send all of the body.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.kept.borrow().state, State::Untouched | State::Whole)
+        let kept = self.kept.borrow();
+        !kept.is_unwanted && kept.has_all()
     }
 
-    /// Lets go of the copy, unless mirrors want it: there is no other attempt.
+    /// Lets go of the copy, unless mirrors want it, or an attempt that sends it still does: there is no other attempt.
     pub(crate) fn give_up(&self) {
-        if !self.mirrored {
+        let is_sent_again = {
+            let mut kept = self.kept.borrow_mut();
+            kept.is_unwanted = true;
+            kept.is_sent_again
+        };
+        if !self.mirrored && !is_sent_again {
             self.spend();
         }
     }
 
-    fn spend(&self) {
+    /// An attempt begins to send what is kept, and asks for it piece by piece.
+    pub(super) fn begin_again(&self) {
+        self.kept.borrow_mut().is_sent_again = true;
+    }
+
+    /// It has all of it, or wants no more.
+    pub(super) fn end_again(&self) {
+        let is_unwanted = {
+            let mut kept = self.kept.borrow_mut();
+            kept.is_sent_again = false;
+            kept.is_unwanted
+        };
+        if is_unwanted {
+            self.give_up();
+        }
+    }
+
+    /// Lets go of the copy: it would not be all of the body.
+    pub(super) fn spend(&self) {
         *self.kept.borrow_mut() = Kept { state: State::Spent, ..Kept::default() };
         self.account.iter().for_each(|account| account.give_back());
     }
 
     /// The copy of a body that has come to its end, for mirrors; `None` if it is not kept.
     pub(crate) fn take(&self) -> Option<Vec<Chunk>> {
-        self.is_ready().then(|| match self.may_be_sent_again {
+        let has_all = self.kept.borrow().has_all();
+        has_all.then(|| match self.may_be_sent_again {
             true => self.kept.borrow().pieces.iter().map(|piece| copy(piece)).collect(),
             false => std::mem::take(&mut *self.kept.borrow_mut()).pieces,
         })
     }
 
-    fn keep(&self, piece: &Piece, has_trailers: impl FnOnce() -> bool) {
+    pub(super) fn keep(&self, piece: &Piece, has_trailers: impl FnOnce() -> bool) {
         let kept = &mut *self.kept.borrow_mut();
         if kept.state == State::Spent {
             return;
@@ -118,15 +151,15 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn get(&self, at: usize) -> Option<Chunk> {
+    pub(super) fn get(&self, at: usize) -> Option<Chunk> {
         self.kept.borrow().pieces.get(at).map(|piece| copy(piece))
     }
 
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.kept.borrow().state == State::Whole
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.kept.borrow().pieces.len()
     }
 }
@@ -137,70 +170,6 @@ pub(crate) fn copy(data: &[u8]) -> Chunk {
     // Fits: the capacity was just asked for.
     let _ = copy.extend_from_slice(data);
     copy
-}
-
-/// A request's body for one attempt: what was kept of it, then the rest from the client, of which a copy is kept.
-pub(crate) struct Replayed<'a, S> {
-    from: &'a mut S,
-    replay: &'a Replay<'a>,
-    /// The next kept piece, and their number when the attempt began.
-    next: usize,
-    kept: usize,
-    /// The body was whole by then: there is no rest.
-    whole: bool,
-}
-
-impl<'a, S: Source> Replayed<'a, S> {
-    pub(crate) fn new(from: &'a mut S, replay: &'a Replay<'a>) -> Self {
-        Self { from, replay, next: 0, kept: replay.count(), whole: replay.is_whole() }
-    }
-
-    fn kept(&mut self) -> Option<Piece> {
-        let data = (self.next < self.kept).then(|| self.replay.get(self.next)).flatten()?;
-        self.next += 1;
-        Some(Piece { received: data.len(), data: Some(data), finished: self.whole && self.next == self.kept })
-    }
-
-    fn keep(&self, piece: Result<Piece, PumpError>) -> Result<Piece, PumpError> {
-        match &piece {
-            Ok(piece) => self.replay.keep(piece, || !self.from.trailers().is_empty()),
-            Err(_) => self.replay.spend(),
-        }
-        piece
-    }
-}
-
-impl<S: Source> Source for Replayed<'_, S> {
-    fn is_finished(&self) -> bool {
-        if self.whole { self.next >= self.kept } else { self.from.is_finished() }
-    }
-
-    fn at_hand(&mut self) -> Option<Result<Piece, PumpError>> {
-        match self.kept() {
-            Some(piece) => Some(Ok(piece)),
-            None => self.from.at_hand().map(|piece| self.keep(piece)),
-        }
-    }
-
-    fn try_next(&mut self) -> Option<Result<Piece, PumpError>> {
-        self.from.try_next().map(|piece| self.keep(piece))
-    }
-
-    async fn next(&mut self, wait: Duration) -> Result<Piece, PumpError> {
-        if let Some(piece) = self.kept() {
-            return Ok(piece);
-        }
-        let piece = self.from.next(wait).await;
-        self.keep(piece)
-    }
-
-    fn retain_trailers(&mut self, keep: impl FnMut(&[u8]) -> bool) {
-        self.from.retain_trailers(keep);
-    }
-
-    fn trailers(&self) -> Fields<'_> {
-        self.from.trailers()
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::body::ends::{PumpError, Sink, Source};
 use crate::body::min_rate::MinRate;
 use crate::body::pacing::{Pacing, SendTimeout};
 use crate::body::pump::{Pump, discard};
-use crate::body::replay::{Replay, Replayed};
+use crate::body::replay::Replay;
+use crate::body::replayed::Replayed;
 use crate::context::WorkerContext;
 use crate::filters::RequestTrailers;
 
