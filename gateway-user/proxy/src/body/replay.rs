@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use gateway_io::Chunk;
+use gateway_io::{Chunk, HEADROOM};
 
 use super::ends::Piece;
 use crate::context::ReplayAccount;
@@ -16,13 +16,16 @@ const MAX_MIRRORED: usize = 64 * 1024;
 /// Most content that is kept of a request whose rule has retries.
 const MAX_RETRIED: usize = 64 * 1024;
 
+/// Least and most room of a kept piece that others may be added to. Each has twice that of the one before: a body that comes byte
+/// by byte is kept in few.
+const LEAST_PIECE: usize = 1024;
+const MOST_PIECE: usize = 16 * 1024;
+
 /// A body's copy.
 pub(crate) struct Replay<'a> {
     kept: RefCell<Kept>,
     /// Mirrors want it, whatever becomes of the attempt.
     mirrored: bool,
-    /// Another attempt may want it, whatever mirrors got.
-    may_be_sent_again: bool,
     /// The account of a request whose rule has retries.
     account: Option<&'a ReplayAccount>,
 }
@@ -40,8 +43,10 @@ struct Kept {
     len: usize,
     /// An attempt sends them: they must not go before it has, even if there is no other one.
     is_sent_again: bool,
-    /// There is no other attempt.
+    /// There is no other attempt, or it may not have them.
     is_unwanted: bool,
+    /// Mirrors have got what they get.
+    is_taken: bool,
 }
 
 /// The part of a body that a copy holds.
@@ -68,8 +73,8 @@ impl<'a> Replay<'a> {
     /// For a request whose backend may refuse it, or that mirrors get as well; or for one that is sent once.
     pub(crate) fn new(may_be_refused: bool, mirrored: bool) -> Self {
         let state = if may_be_refused || mirrored { State::Untouched } else { State::Spent };
-        let kept = RefCell::new(Kept { state, ..Kept::default() });
-        Self { kept, mirrored, may_be_sent_again: may_be_refused, account: None }
+        let kept = RefCell::new(Kept { state, is_unwanted: !may_be_refused, ..Kept::default() });
+        Self { kept, mirrored, account: None }
     }
 
     /// For a request whose rule has retries, within the bounds of this account.
@@ -85,12 +90,12 @@ impl<'a> Replay<'a> {
 
     /// Lets go of the copy, unless mirrors want it, or an attempt that sends it still does: there is no other attempt.
     pub(crate) fn give_up(&self) {
-        let is_sent_again = {
+        let is_needed = {
             let mut kept = self.kept.borrow_mut();
             kept.is_unwanted = true;
-            kept.is_sent_again
+            kept.is_sent_again || (self.mirrored && !kept.is_taken)
         };
-        if !self.mirrored && !is_sent_again {
+        if !is_needed {
             self.spend();
         }
     }
@@ -114,17 +119,27 @@ impl<'a> Replay<'a> {
 
     /// Lets go of the copy: it would not be all of the body.
     pub(super) fn spend(&self) {
-        *self.kept.borrow_mut() = Kept { state: State::Spent, ..Kept::default() };
+        self.clear(&mut self.kept.borrow_mut());
+    }
+
+    fn clear(&self, kept: &mut Kept) {
+        *kept = Kept { state: State::Spent, ..Kept::default() };
         self.account.iter().for_each(|account| account.give_back());
     }
 
     /// The copy of a body that has come to its end, for mirrors; `None` if it is not kept.
     pub(crate) fn take(&self) -> Option<Vec<Chunk>> {
-        let has_all = self.kept.borrow().has_all();
-        has_all.then(|| match self.may_be_sent_again {
-            true => self.kept.borrow().pieces.iter().map(|piece| copy(piece)).collect(),
-            false => std::mem::take(&mut *self.kept.borrow_mut()).pieces,
-        })
+        let kept = &mut *self.kept.borrow_mut();
+        if !kept.has_all() {
+            return None;
+        }
+        kept.is_taken = true;
+        if !kept.is_unwanted {
+            return Some(kept.pieces.iter().map(|piece| filled(Chunk::exact(piece.len()), piece)).collect());
+        }
+        let pieces = std::mem::take(&mut kept.pieces);
+        self.clear(kept);
+        Some(pieces)
     }
 
     pub(super) fn keep(&self, piece: &Piece, has_trailers: impl FnOnce() -> bool) {
@@ -139,16 +154,40 @@ impl<'a> Replay<'a> {
             (false, Some(_)) => MAX_RETRIED,
             (false, None) => MAX_KEPT,
         };
-        let has_room = kept.len <= most && self.account.is_none_or(|account| account.take(data.len()));
-        if !has_room || (piece.finished && has_trailers()) {
-            *kept = Kept { state: State::Spent, ..Kept::default() };
-            self.account.iter().for_each(|account| account.give_back());
-            return;
+        let is_lost = kept.len > most || (piece.finished && has_trailers());
+        if is_lost || !self.append(kept, data, piece.finished) {
+            return self.clear(kept);
         }
         kept.state = if piece.finished { State::Whole } else { State::Begun };
-        if !data.is_empty() {
-            kept.pieces.push(copy(data));
+    }
+
+    /// Adds content; false if there is no room for it.
+    fn append(&self, kept: &mut Kept, data: &[u8], is_last: bool) -> bool {
+        let (taken, grown) = match kept.pieces.last_mut() {
+            Some(last) => (last.append(data), (last.capacity() * 2).min(MOST_PIECE)),
+            None => (0, LEAST_PIECE),
+        };
+        let rest = data.get(taken..).unwrap_or_default();
+        if rest.is_empty() {
+            return true;
         }
+        let size = rest.len().max(if is_last { 0 } else { grown });
+        let Some(size) = self.room(kept, [size, rest.len()]) else { return false };
+        kept.pieces.push(filled(Chunk::exact(size), rest));
+        true
+    }
+
+    /// The first of these sizes that there is room for. Mirrors get a body that is not sent again for want of room.
+    fn room(&self, kept: &mut Kept, sizes: [usize; 2]) -> Option<usize> {
+        let Some(account) = self.account.filter(|_| !kept.is_unwanted) else { return sizes.first().copied() };
+        let charge = |size: usize| size + HEADROOM + size_of::<Chunk>();
+        let size = sizes.into_iter().find(|size| account.take(charge(*size)));
+        if size.is_none() && self.mirrored {
+            kept.is_unwanted = true;
+            account.give_back();
+            return sizes.last().copied();
+        }
+        size
     }
 
     pub(super) fn get(&self, at: usize) -> Option<Chunk> {
@@ -166,69 +205,15 @@ impl<'a> Replay<'a> {
 
 /// A chunk with the same content.
 pub(crate) fn copy(data: &[u8]) -> Chunk {
-    let mut copy = Chunk::with_capacity(data.len());
-    // Fits: the capacity was just asked for.
-    let _ = copy.extend_from_slice(data);
-    copy
+    filled(Chunk::with_capacity(data.len()), data)
+}
+
+/// An empty chunk that has room for this content, with it.
+fn filled(mut chunk: Chunk, data: &[u8]) -> Chunk {
+    // Fits: its caller has just asked for the room.
+    let _ = chunk.extend_from_slice(data);
+    chunk
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn piece(len: usize, finished: bool) -> Piece {
-        Piece { data: Some(copy(&vec![b'x'; len])), received: len, finished }
-    }
-
-    #[test]
-    fn mirrors_get_a_body_that_came_whole_whatever_became_of_the_attempt() {
-        let replay = Replay::new(false, true);
-        replay.keep(&piece(MAX_MIRRORED - 1, false), || false);
-        assert!(replay.take().is_none(), "the rest would be lost");
-        replay.give_up();
-        replay.keep(&piece(1, true), || false);
-        replay.give_up();
-        let sizes = replay.take().map(|body| body.iter().map(|piece| piece.len()).collect());
-        assert_eq!(sizes, Some(vec![MAX_MIRRORED - 1, 1]));
-
-        let long = Replay::new(true, true);
-        long.keep(&piece(MAX_MIRRORED, false), || false);
-        long.keep(&piece(1, true), || false);
-        assert!(long.take().is_none());
-        let broken = Replay::new(false, true);
-        broken.keep(&piece(1, false), || false);
-        broken.spend();
-        assert!(broken.take().is_none());
-        assert_eq!(Replay::new(false, true).take().map(|body| body.len()), Some(0), "without content");
-    }
-
-    #[test]
-    fn mirrors_leave_a_body_for_another_attempt() {
-        let replay = Replay::new(true, true);
-        replay.keep(&piece(3, true), || false);
-        assert_eq!(replay.take().map(|body| body.len()), Some(1));
-        assert!(replay.is_ready() && replay.count() == 1);
-    }
-
-    #[test]
-    fn a_body_is_kept_until_it_is_long_or_has_trailers() {
-        let replay = Replay::new(true, false);
-        assert!(replay.is_ready(), "nothing was taken");
-        replay.keep(&piece(10_000, false), || false);
-        assert!(!replay.is_ready(), "the rest would be lost");
-        replay.keep(&piece(6_384, true), || false);
-        assert!(replay.is_ready());
-        assert_eq!((replay.count(), replay.get(1).map(|piece| piece.len())), (2, Some(6_384)));
-        replay.give_up();
-        assert!(!replay.is_ready() && replay.count() == 0);
-
-        let long = Replay::new(true, false);
-        long.keep(&piece(MAX_KEPT, false), || false);
-        long.keep(&piece(1, true), || false);
-        assert!(!long.is_ready() && long.count() == 0, "memory is given back");
-        let with_trailers = Replay::new(true, false);
-        with_trailers.keep(&piece(1, true), || true);
-        assert!(!with_trailers.is_ready());
-        assert!(!Replay::new(false, false).is_ready());
-    }
-}
+mod tests;
