@@ -10,6 +10,10 @@ use super::pacing::Pacing;
 use crate::body::min_rate::MinRate;
 use crate::filters::RequestTrailers;
 
+/// Most that is taken at once of a body that nobody wants, in pieces and in bytes.
+const MOST_PIECES: usize = 4;
+const MOST_AT_HAND: usize = 64 * 1024;
+
 /// Moves a body. What is queued at the sink (a request's head) goes out with the first piece.
 pub(crate) struct Pump<'a, S, K> {
     pub(crate) source: &'a mut S,
@@ -131,6 +135,23 @@ pub(crate) async fn discard<S: Source>(
     Ok(())
 }
 
+/// Takes the rest of a body that nobody wants, if it has come and is short; true if it was at its end by then.
+pub(crate) fn is_at_hand<S: Source>(source: &mut S) -> bool {
+    let mut len = 0;
+    // A sender that is never silent would have the worker for itself.
+    for _ in 0..MOST_PIECES {
+        if source.is_finished() {
+            return true;
+        }
+        let Some(Ok(piece)) = source.at_hand().or_else(|| source.try_next()) else { return false };
+        len += piece.received;
+        if len > MOST_AT_HAND {
+            return false;
+        }
+    }
+    source.is_finished()
+}
+
 /// The next piece of a sender that keeps its pace.
 async fn timed<S: Source>(
     source: &mut S,
@@ -146,5 +167,59 @@ async fn timed<S: Source>(
             Err(PumpError::SourceSlow)
         }
         _ => Ok(piece),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_http::head::Fields;
+
+    use super::*;
+    use crate::body::replay::copy;
+
+    /// A sender that has sent so many pieces of this length, the last of which may be the end.
+    struct Sender {
+        left: usize,
+        len: usize,
+        ends: bool,
+    }
+
+    impl Source for Sender {
+        fn is_finished(&self) -> bool {
+            self.left == 0 && self.ends
+        }
+
+        fn at_hand(&mut self) -> Option<Result<Piece, PumpError>> {
+            None
+        }
+
+        fn try_next(&mut self) -> Option<Result<Piece, PumpError>> {
+            self.left = self.left.checked_sub(1)?;
+            let data = Some(copy(&vec![b'x'; self.len]));
+            Some(Ok(Piece { data, received: self.len, finished: self.is_finished() }))
+        }
+
+        async fn next(&mut self, _: Duration) -> Result<Piece, PumpError> {
+            std::future::pending().await
+        }
+
+        fn retain_trailers(&mut self, _: impl FnMut(&[u8]) -> bool) {}
+
+        fn trailers(&self) -> Fields<'_> {
+            Fields::default()
+        }
+    }
+
+    #[test]
+    fn a_body_that_nobody_wants_is_taken_if_it_is_there_and_short() {
+        let taken = |left, len, ends| {
+            let mut sender = Sender { left, len, ends };
+            (is_at_hand(&mut sender), left - sender.left)
+        };
+        assert_eq!(taken(0, 0, true), (true, 0));
+        assert_eq!(taken(4, 16_384, true), (true, 4));
+        assert_eq!(taken(2, 10, false), (false, 2), "more is to come");
+        assert_eq!(taken(usize::MAX, 1, true), (false, 4), "without an end");
+        assert_eq!(taken(4, 60_000, true), (false, 2));
     }
 }

@@ -89,6 +89,7 @@ impl Progress {
     /// For another attempt of the same request.
     pub(super) fn restart(&self) {
         self.uploaded.set(false);
+        self.logs_in.set(false);
         self.over.set(false);
         self.received.set(0);
     }

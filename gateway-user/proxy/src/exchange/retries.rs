@@ -7,25 +7,24 @@ use std::time::{Duration, Instant};
 
 use gateway_http::grpc::TimeoutText;
 use gateway_ir::{BackendProtocol, Retry, RetryBudget};
-use gateway_snapshot::Target;
+use gateway_snapshot::{Filters, Target};
 
 use super::attempt::attempt;
 use super::deliver::{Delivery, deliver, note_head, switch};
 use super::delivered::{Delivered, conclude, logs_in, release};
 use super::limit::{self, Limit};
 use super::progress::Progress;
-use super::retry_plan::{Attempts, Failed, Plan};
+use super::retry_plan::{Attempts, Failed, Plan, is_read};
 use super::upload::{Upload, Uploading};
 use super::waits::Waits;
-use super::wire::{Lease as _, Release, ResponseSink, ResponseSource, Wire};
+use super::wire::{Lease as _, Release, ResponseSink, ResponseSource as _, Wire};
 use super::{Ended, Exchange};
 use crate::Reason;
-use crate::body::ends::Source as _;
 use crate::body::replay::{Copies, Replay};
 use crate::clock::within;
 use crate::context::{ReplayAccount, Routed, WorkerContext};
 use crate::fault::{self, Stage};
-use crate::filters::{OnResponse, RequestTrailers};
+use crate::filters::{OnResponse, RequestTrailers, edit_field};
 use crate::observe::record::Retried;
 use crate::policy::retry::{AttemptResult, Denial};
 use crate::upstream::{Cluster, Permit, Tried};
@@ -120,54 +119,61 @@ impl<W: Wire> Exchange<'_, W> {
                     None => Some(one.await),
                 }
             };
-            let timed_out = Failed {
-                end: AttemptResult::TimedOut,
-                reason: Reason::BackendRequestTimeout,
-                is_stale: false,
-            };
-            let wait = match end.unwrap_or(Err(timed_out)) {
+            let (wait, last) = match end.unwrap_or_else(|| Err(attempts.timed_out())) {
                 Ok(Step::Delivered(delivered)) => return Ok(delivered),
-                Ok(Step::Retry(wait)) => wait,
-                Err(failed) if failed.is_stale => {
+                // Its response is not there any more.
+                Ok(Step::Retry(wait)) => (wait, Reason::OverloadPending),
+                Err(failed) if failed.is_free => {
                     plan.context.metrics.borrow_mut().counters.upstream_retries += 1;
-                    attempts.was_stale = true;
+                    attempts.was_resent = true;
                     attempts.endpoints.pop();
                     plan.progress.restart();
                     continue;
                 }
                 Err(failed) => match plan.judge(failed.end, attempts)? {
-                    Some(wait) => wait,
+                    Some(wait) => (wait, failed.reason),
                     None => return Err(failed.reason),
                 },
             };
-            plan.context.metrics.borrow_mut().counters.retries += 1;
+            // The backend is asked for nothing meanwhile: its waiting places are for others.
+            plan.progress.permit.response_began();
             if within(wait, pin!(self.wire.gone(plan.progress))).await.is_some() {
                 return Err(Reason::ClientClosed);
             }
+            if !plan.progress.permit.begin_again(&plan.context.config) {
+                plan.context.metrics.borrow_mut().counters.upstream_overloaded += 1;
+                return Err(last);
+            }
+            attempts.retries += 1;
+            plan.context.metrics.borrow_mut().counters.retries += 1;
             plan.progress.restart();
-            self.renew_deadline()?;
+            self.renew_deadline(&plan.target.filters)?;
         }
     }
 
-    /// A call's deadline has come nearer: the next backend is told of what is left.
-    fn renew_deadline(&mut self) -> Result<(), Reason> {
+    /// A call's deadline has come nearer: the next backend is told of what is left, unless filters tell it something else.
+    fn renew_deadline(&mut self, filters: &Filters) -> Result<(), Reason> {
         let request = self.wire.request();
         let Some(deadline) = limit::deadline(&request).filter(|_| self.record.is_grpc) else { return Ok(()) };
         let left = deadline.saturating_sub(self.record.began.elapsed());
         let edits = &mut self.scratch.request_edits;
         edits
             .set(b"grpc-timeout", TimeoutText::new(left).as_bytes())
+            .and_then(|()| edit_field(filters, "grpc-timeout", edits))
             .map_err(|_| Reason::FilteredRequestInvalid)
     }
 
     /// Sends the request once. What becomes of its response is decided as long as that is at hand.
     async fn one_attempt(&mut self, plan: &Plan<'_>, attempts: &mut Attempts) -> Result<Step, Failed> {
         let Plan { context, cluster, target, progress, replay, .. } = *plan;
-        let reuse = !attempts.was_stale;
-        let mut lease = {
-            let mut tried = Tried::after(&attempts.endpoints);
-            self.wire.lease(cluster, reuse, &mut tried).await.map_err(Failed::to_connect)?
+        let is_first = !attempts.was_resent;
+        let reuse = is_first && !attempts.was_refused;
+        let lease = {
+            let mut tried = Tried::after(&attempts.endpoints, &attempts.asked);
+            self.wire.lease(cluster, reuse, &mut tried).await
         };
+        attempts.asked.set(None);
+        let mut lease = lease.map_err(Failed::to_connect)?;
         attempts.endpoints.push(lease.address());
         self.record.upstream = Some(lease.address());
         self.record.upstream_began = Some(Instant::now());
@@ -183,7 +189,8 @@ impl<W: Wire> Exchange<'_, W> {
             let mut upload = pin!(Upload { context, source, sink, trailers, progress, replay }.run());
             let mut upload = Uploading::new(upload.as_mut());
             let head = upload.beside(pin!(attempt(response, client, progress))).await;
-            let switches = head.map_err(|error| Failed::of(error, may_be_stale))?;
+            let switches =
+                head.map_err(|error| Failed::of(error, may_be_stale, is_first && replay.is_ready()))?;
             let end = if switches { AttemptResult::Final } else { plan.read(response.parts()) };
             if let Some(wait) = plan.judge(end, attempts).map_err(Failed::finally)? {
                 let reusable = is_read(response) && progress.uploaded.get() && !progress.logs_in.get();
@@ -236,18 +243,4 @@ impl<W: Wire> Exchange<'_, W> {
             Some(Denial::Method) => counters.retries_unsafe += 1,
         }
     }
-}
-
-/// Reads the rest of a response that is not for the client, if it has come; true if its connection can carry another request.
-fn is_read<S: ResponseSource>(response: &mut S) -> bool {
-    if response.begin_body().is_err() {
-        return false;
-    }
-    while !response.body().is_finished() {
-        let piece = response.body().at_hand().or_else(|| response.body().try_next());
-        if !matches!(piece, Some(Ok(_))) {
-            return false;
-        }
-    }
-    response.is_reusable()
 }

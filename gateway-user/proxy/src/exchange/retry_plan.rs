@@ -1,5 +1,6 @@
 //! The plan of a request's attempts: what they have in common, how one ended, and whether another one follows.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,11 @@ use gateway_ir::{Retry, RetryBudget};
 use gateway_snapshot::Target;
 
 use crate::Reason;
+use crate::body::pump::is_at_hand;
 use crate::body::replay::Replay;
 use crate::context::WorkerContext;
 use crate::exchange::progress::Progress;
-use crate::exchange::wire::AttemptError;
+use crate::exchange::wire::{AttemptError, ResponseSource};
 use crate::policy::retry::{AttemptResult, Denial, RequestState, Verdict, backoff, decide};
 use crate::upstream::Cluster;
 
@@ -37,8 +39,12 @@ pub(super) struct Attempts {
     /// Where they went.
     pub(super) endpoints: Vec<SocketAddr>,
     pub(super) retries: u32,
-    /// A connection that had carried requests before was stale: the next one is new.
-    pub(super) was_stale: bool,
+    /// The endpoint that is asked for a connection.
+    pub(super) asked: Cell<Option<SocketAddr>>,
+    /// It was sent again at no charge, which is done once. Connections are new from then on.
+    pub(super) was_resent: bool,
+    /// The backend has not looked at it: the next connection is a new one, not the one that refuses requests.
+    pub(super) was_refused: bool,
     /// A response is on its way to the client.
     pub(super) is_delivering: bool,
     pub(super) denial: Option<Denial>,
@@ -48,8 +54,9 @@ pub(super) struct Attempts {
 pub(super) struct Failed {
     pub(super) end: AttemptResult,
     pub(super) reason: Reason,
-    /// The connection was closed by its backend when the request came: that of another one, or a new one, will do.
-    pub(super) is_stale: bool,
+    /// It is sent again at once, on a new connection, as without retries: its backend had closed the connection when it came, or
+    /// has not looked at it.
+    pub(super) is_free: bool,
 }
 
 impl Plan<'_> {
@@ -62,7 +69,10 @@ impl Plan<'_> {
         end: AttemptResult,
         attempts: &mut Attempts,
     ) -> Result<Option<Duration>, Reason> {
-        if attempts.is_delivering || !self.progress.may_reply() {
+        attempts.was_refused = end == AttemptResult::Unprocessed;
+        // Logins are of the connection that they came by.
+        let was_logged_in = self.progress.logs_in.get() && end != AttemptResult::Unconnected;
+        if attempts.is_delivering || was_logged_in || !self.progress.may_reply() {
             return Ok(None);
         }
         let request = RequestState {
@@ -81,10 +91,7 @@ impl Plan<'_> {
                 return Err(reason);
             }
             (Verdict::Retry, None) if !self.cluster.load.may_retry(&self.budget) => Denial::Budget,
-            (Verdict::Retry, None) => {
-                attempts.retries += 1;
-                return Ok(Some(wait));
-            }
+            (Verdict::Retry, None) => return Ok(Some(wait)),
         };
         attempts.denial = Some(denial);
         Ok(None)
@@ -96,17 +103,25 @@ impl Plan<'_> {
         let is_unavailable = || head.fields.get(b"grpc-status") == Some(b"14");
         match head.status {
             200 if self.is_grpc && is_unavailable() => AttemptResult::Unprocessed,
-            // Logins are of the connection that they came by.
-            _ if self.progress.logs_in.get() => AttemptResult::Final,
             status => AttemptResult::Status(status),
         }
+    }
+}
+
+impl Attempts {
+    /// The end of one that was not over in time. Without a connection the backend has not had the request.
+    pub(super) fn timed_out(&mut self) -> Failed {
+        let asked = self.asked.take();
+        self.endpoints.extend(asked);
+        let end = if asked.is_some() { AttemptResult::Unconnected } else { AttemptResult::TimedOut };
+        Failed { end, reason: Reason::BackendRequestTimeout, is_free: false }
     }
 }
 
 impl Failed {
     /// With this end, and no other attempt.
     pub(super) fn finally(reason: Reason) -> Self {
-        Self { end: AttemptResult::Final, reason, is_stale: false }
+        Self { end: AttemptResult::Final, reason, is_free: false }
     }
 
     /// No connection.
@@ -118,18 +133,30 @@ impl Failed {
             | Reason::UpstreamTls(_) => AttemptResult::Unconnected,
             _ => AttemptResult::Final,
         };
-        Self { end, reason, is_stale: false }
+        Self { end, reason, is_free: false }
     }
 
-    /// No head of a response.
-    pub(super) fn of(error: AttemptError, may_be_stale: bool) -> Self {
+    /// No head of a response. The connection may have been stale; the request may be sent again if it was refused.
+    pub(super) fn of(error: AttemptError, may_be_stale: bool, may_be_refused: bool) -> Self {
         let end = match error {
             AttemptError::Unprocessed => AttemptResult::Unprocessed,
             AttemptError::BeforeResponse | AttemptError::For(Reason::UpstreamReset) => AttemptResult::Lost,
             AttemptError::For(Reason::UpstreamResponseTimeout) => AttemptResult::TimedOut,
             AttemptError::For(_) => AttemptResult::Final,
         };
-        let is_stale = may_be_stale && error == AttemptError::BeforeResponse;
-        Self { end, reason: error.reason(), is_stale }
+        let is_free = match error {
+            AttemptError::BeforeResponse => may_be_stale,
+            AttemptError::Unprocessed => may_be_refused,
+            AttemptError::For(_) => false,
+        };
+        Self { end, reason: error.reason(), is_free }
     }
+}
+
+/// Reads the rest of a response that is not for the client, if it has come and is short; true if its connection can carry another request.
+pub(super) fn is_read<S: ResponseSource>(response: &mut S) -> bool {
+    if response.begin_body().is_err() {
+        return false;
+    }
+    is_at_hand(response.body()) && response.is_reusable()
 }

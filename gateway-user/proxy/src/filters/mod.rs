@@ -12,7 +12,7 @@ mod url_rewrite;
 pub(crate) use forwarded::{Arrival, CLIENT_CERT, set_forwarded};
 pub use redirect::fields as redirect_fields;
 pub(crate) use redirect::{RedirectContext, location};
-pub(crate) use request_headers::edit_request;
+pub(crate) use request_headers::{edit_field, edit_request};
 pub(crate) use request_trailers::RequestTrailers;
 pub(crate) use response_headers::{OnResponse, edit_response};
 pub(crate) use underscores::{drop_shadows, stays};

@@ -1,7 +1,7 @@
 //! `RequestHeaderModifier`.
 
 use gateway_http::head::{EditError, HeadEdits};
-use gateway_snapshot::Filters;
+use gateway_snapshot::{FieldEdit, Filters};
 
 use super::apply;
 
@@ -12,4 +12,14 @@ pub(crate) fn edit_request(filters: &Filters, edits: &mut HeadEdits) -> Result<(
         true => Ok(()),
         false => filters.request.iter().try_for_each(|change| apply(edits, change)),
     }
+}
+
+/// Makes the filters' changes to fields of this name once more, after the gateway has set its own anew.
+pub(crate) fn edit_field(filters: &Filters, wanted: &str, edits: &mut HeadEdits) -> Result<(), EditError> {
+    let of_name = |change: &&FieldEdit| match change {
+        FieldEdit::Set { name, .. } | FieldEdit::Add { name, .. } | FieldEdit::Remove { name } => {
+            name.eq_ignore_ascii_case(wanted)
+        }
+    };
+    filters.request.iter().filter(of_name).try_for_each(|change| apply(edits, change))
 }

@@ -8,6 +8,9 @@ use gateway_ir::Retry;
 /// The wait before a retry doubles with each, up to so many times that of the first.
 const MAX_GROWTH: u32 = 10;
 
+/// Longest wait before a retry, but for what chance puts on top.
+const MAX_WAIT_MS: u64 = 60_000;
+
 /// The end of an attempt before any part of its response was passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AttemptResult {
@@ -100,7 +103,7 @@ pub(crate) fn decide(retry: &Retry, end: AttemptResult, request: RequestState) -
 /// requests which failed together do not come back together.
 pub(crate) fn backoff(retry: &Retry, retries: u32, random: u64) -> Duration {
     let growth = 1_u32.checked_shl(retries).map_or(MAX_GROWTH, |growth| growth.clamp(1, MAX_GROWTH));
-    let least_us = retry.backoff_ms.saturating_mul(1000).saturating_mul(u64::from(growth));
+    let least_us = retry.backoff_ms.saturating_mul(u64::from(growth)).min(MAX_WAIT_MS).saturating_mul(1000);
     Duration::from_micros(least_us.saturating_add(random % (least_us / 2 + 1)))
 }
 
@@ -181,8 +184,9 @@ mod tests {
             let retry = Retry { backoff_ms, ..RETRY };
             let wait = backoff(&retry, retries, random);
             let base = Duration::from_millis(backoff_ms);
-            prop_assert!(wait >= base && wait <= base * MAX_GROWTH * 3 / 2, "{wait:?}");
-            prop_assert!(wait >= base * (1 << retries.min(3)).min(MAX_GROWTH));
+            let most = (base * MAX_GROWTH).min(Duration::from_millis(MAX_WAIT_MS));
+            prop_assert!(wait >= base && wait <= most * 3 / 2, "{wait:?}");
+            prop_assert!(wait >= (base * (1 << retries.min(3)).min(MAX_GROWTH)).min(most));
         }
     }
 }

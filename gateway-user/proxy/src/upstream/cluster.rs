@@ -80,6 +80,8 @@ pub(crate) struct Tried<'a> {
     addresses: [Option<SocketAddr>; MAX_ATTEMPTS],
     /// Endpoints of earlier attempts, which give way to any other.
     avoided: &'a [SocketAddr],
+    /// Has the endpoint that is asked last.
+    pub(super) asked: Option<&'a Cell<Option<SocketAddr>>>,
 }
 
 impl<C> Backend<C> {
@@ -211,8 +213,8 @@ impl<C> Cluster<C> {
 
 impl<'a> Tried<'a> {
     /// Of an attempt that follows others, at these endpoints.
-    pub(crate) fn after(avoided: &'a [SocketAddr]) -> Self {
-        Self { avoided, ..Self::default() }
+    pub(crate) fn after(avoided: &'a [SocketAddr], asked: &'a Cell<Option<SocketAddr>>) -> Self {
+        Self { avoided, asked: Some(asked), ..Self::default() }
     }
 
     /// Notes an endpoint; false once as many were tried as one request may.
@@ -304,14 +306,15 @@ mod tests {
         let (cluster, now) = (cluster(3), Instant::now());
         let address = |at: usize| cluster.backends[at].address;
         let earlier = [address(0), address(1)];
-        assert_eq!(shares(&cluster, &Tried::after(&earlier[..1]), now).len(), 2);
-        let seen = shares(&cluster, &Tried::after(&earlier), now);
+        let asked = Cell::default();
+        assert_eq!(shares(&cluster, &Tried::after(&earlier[..1], &asked), now).len(), 2);
+        let seen = shares(&cluster, &Tried::after(&earlier, &asked), now);
         assert_eq!(seen.keys().collect::<Vec<_>>(), [&address(2)]);
         // One that refuses connections is no better than one that was asked.
         cluster.backends[2].note(Some(now));
-        assert!(!shares(&cluster, &Tried::after(&earlier), now).contains_key(&address(2)));
+        assert!(!shares(&cluster, &Tried::after(&earlier, &asked), now).contains_key(&address(2)));
         let all = [address(0), address(1), address(2)];
-        assert_eq!(shares(&cluster, &Tried::after(&all), now).len(), 2);
+        assert_eq!(shares(&cluster, &Tried::after(&all, &asked), now).len(), 2);
     }
 
     #[test]

@@ -66,6 +66,9 @@ pub(crate) async fn lease(
         let Some(backend) = cluster.pick(&context.random, tried, now()).map(Rc::clone) else {
             return Err(failure);
         };
+        if let Some(asked) = tried.asked {
+            asked.set(Some(backend.address));
+        }
         let connected = match cluster.protocol {
             BackendProtocol::Http1 => exclusive(context, &backend, reuse, None).await,
             BackendProtocol::Http2 => shared(context, &backend, reuse).await,

@@ -67,6 +67,22 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// Takes a waiting place again, for another attempt; false if there is none.
+    pub(crate) fn begin_again(&self, limits: &ProxyConfig) -> bool {
+        if self.pending.get() {
+            return true;
+        }
+        let pending = self.load.pending.get();
+        let has_room = pending < limits.max_upstream_pending;
+        if has_room {
+            self.load.pending.set(pending + 1);
+            self.pending.set(true);
+        }
+        has_room
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.response_began();
@@ -96,5 +112,20 @@ mod tests {
         assert_eq!(enter().unwrap_err(), Reason::OverloadRequests);
         drop((second, third, fourth));
         assert_eq!((load.requests.get(), load.pending.get()), (0, 0));
+    }
+    #[test]
+    fn a_request_that_waits_for_another_attempt_holds_no_waiting_place() {
+        let limits = ProxyConfig { max_upstream_pending: 1, ..ProxyConfig::default() };
+        let load = Rc::new(ClusterLimits::default());
+        let first = load.enter(&limits).unwrap();
+        assert!(first.begin_again(&limits), "it has one");
+        first.response_began();
+        let second = load.enter(&limits).unwrap();
+        assert!(!first.begin_again(&limits));
+        drop(second);
+        assert!(first.begin_again(&limits));
+        assert_eq!(load.enter(&limits).unwrap_err(), Reason::OverloadPending);
+        drop(first);
+        assert_eq!((load.pending.get(), load.requests.get()), (0, 0));
     }
 }

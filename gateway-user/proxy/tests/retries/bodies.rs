@@ -17,9 +17,12 @@ on_every_driver![
     empty_content_without_a_length_is_sent_again_to_its_end,
 ];
 
+/// Paths of requests and lengths of their content.
+type Bodies = Arc<Mutex<Vec<(String, usize)>>>;
+
 /// Gives the first request 503 once its body was read, and others the head of a response before it.
-fn eager() -> (H2Backend, Arc<Mutex<Vec<(String, usize)>>>) {
-    let seen = Arc::<Mutex<Vec<(String, usize)>>>::default();
+fn eager() -> (H2Backend, Bodies) {
+    let seen = Bodies::default();
     let own = Arc::clone(&seen);
     let mut settings = Builder::new();
     // No more than that is sent before the head of the response has come.

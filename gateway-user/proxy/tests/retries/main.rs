@@ -1,6 +1,7 @@
 //! Retries of rules, as clients and backends see them.
 #![allow(missing_docs)]
 
+mod attempts;
 mod bodies;
 mod bounds;
 mod http2;
