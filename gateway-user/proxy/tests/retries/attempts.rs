@@ -140,4 +140,6 @@ fn a_request_that_waits_holds_no_waiting_place(driver: Driver) {
     until("an attempt", || (seen.count() == 1).then_some(()));
     // Its response is read by then, or will be at once.
     until("another request's place", || (gateway.get("/other").status == 200).then_some(()));
+    let waiting = seen.take().iter().filter(|request| request.target == "/waits").count();
+    assert_eq!(waiting, 1, "it waits still");
 }
