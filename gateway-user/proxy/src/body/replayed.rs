@@ -32,7 +32,7 @@ impl<'a, S: Source> Replayed<'a, S> {
         Self { from, replay, next: 0, kept, whole, ended: false, is_again }
     }
 
-    /// What was kept; `None` once the client has to be asked. It is not asked for a body that was whole: what it sends next
+    /// The next piece that was kept; `None` once the client has to be asked. It is not asked for a body that was whole: what it sends next
     /// is another request.
     fn again(&mut self) -> Option<Result<Piece, PumpError>> {
         if !self.is_again {

@@ -77,7 +77,7 @@ fn connecting_has_an_attempts_time(driver: Driver) {
     let gateway = Gateway::start(driver, &config);
     let post = gateway.raw("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     assert_eq!((post.status, post.header("x-sluice-reason")), (504, Some("backend_request_timeout")));
-    // Nobody has had the request: whatever its method, it can be made again.
+    // The request reached no backend: whatever its method, it can be made again.
     assert_eq!(gateway.metrics().counters.retries, 2);
 }
 
