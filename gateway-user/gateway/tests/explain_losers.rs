@@ -88,7 +88,10 @@ fn a_parent_that_is_not_there_is_told_with_the_one_that_was_meant() {
             "parentRefs[0]: Gateway \"team1/foreign\" has GatewayClass \"foreign\", which is of elsewhere.example/gateway\n",
         ],
     );
-    expect(&[route("cart", "", "", CART)], &["parentRefs: it names no Gateway, and no default Gateway lets it in\n"]);
+    expect(
+        &[route("cart", "", "", CART)],
+        &["parentRefs: it names no Gateway, and no default Gateway lets it in\n"],
+    );
 }
 
 #[test]
