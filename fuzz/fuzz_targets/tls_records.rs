@@ -87,7 +87,8 @@ impl Server for Ours {
     fn feed(&mut self, bytes: &[u8], content: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), ()> {
         self.unread.extend_from_slice(bytes);
         let mut wire = Wire::default();
-        let used = self.session.receive(&mut self.unread, &mut wire, &mut |part| content.extend_from_slice(part));
+        let used =
+            self.session.receive(&mut self.unread, &mut wire, &mut |part| content.extend_from_slice(part));
         if self.rests {
             self.session.park();
         }
